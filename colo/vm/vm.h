@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A running QEMU, reached over QMP: what it is, its RAM, how to take its
+ * state and how to give it another one's.
+ *
+ * Everything here is synchronous with deadlines (the --qmp-timeout of the
+ * options) and belongs to one thread, the engine's.  Nothing of the guest
+ * is changed by opening it.
+ */
+#ifndef COLO_VM_H
+#define COLO_VM_H
+
+#include <glib.h>
+#include <json-glib/json-glib.h>
+#include <sys/types.h>
+
+#define COLO_VM_ERROR (colo_vm_error_quark())
+GQuark colo_vm_error_quark(void);
+typedef enum {
+    COLO_VM_ERROR_GONE,         /* QEMU closed its monitor or died */
+    COLO_VM_ERROR_HUNG,         /* QMP silent for the timeout */
+    COLO_VM_ERROR_DISTURBED,    /* somebody else's stop or cont came between */
+    COLO_VM_ERROR_UNPROTECTABLE,/* the message names the option to change */
+    COLO_VM_ERROR_MISMATCH,     /* the two sides are not the same machine */
+    COLO_VM_ERROR_FAILED,       /* QEMU refused a command */
+} ColoVmErrorCode;
+
+typedef enum {
+    COLO_VM_EVENT_STOPPED,      /* somebody else stopped the guest */
+    COLO_VM_EVENT_RESUMED,      /* somebody else resumed it */
+    COLO_VM_EVENT_RESET,
+    COLO_VM_EVENT_SHUTDOWN,     /* by the guest, or QEMU told to quit */
+    COLO_VM_EVENT_PANICKED,
+} ColoVmEvent;
+
+/* Called from inside colo_vm_*() on the engine's thread; must not call back. */
+typedef void (*ColoVmEventFunc)(ColoVmEvent event, const char *detail,
+                                gpointer user_data);
+
+typedef struct ColoVmOptions {
+    const char *qmp_path;
+    gint64 qmp_timeout_us;
+    pid_t qemu_pid;             /* 0: from SO_PEERCRED */
+    ColoVmEventFunc on_event;
+    gpointer user_data;
+} ColoVmOptions;
+
+typedef struct ColoVm ColoVm;
+
+/*
+ * Connect and find out everything: QEMU's version, pid, machine type, CPUs,
+ * devices, the RAM's mapping; map the RAM here too.  A guest that cannot be
+ * protected is refused (COLO_VM_ERROR_UNPROTECTABLE).
+ */
+ColoVm *colo_vm_open(const ColoVmOptions *options, GError **error);
+void colo_vm_free(ColoVm *vm);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ColoVm, colo_vm_free)
+
+pid_t colo_vm_pid(const ColoVm *vm);
+guint64 colo_vm_ram_addr(const ColoVm *vm);   /* in QEMU's address space */
+guint8 *colo_vm_ram(const ColoVm *vm);        /* our mapping, read and write */
+gsize colo_vm_ram_bytes(const ColoVm *vm);
+const char *colo_vm_qemu_version(const ColoVm *vm);  /* "7.2.22" */
+const char *colo_vm_machine(const ColoVm *vm);       /* "pc-i440fx-7.2" */
+
+/* When QEMU was started (clock ticks, /proc/PID/stat): tells a pid reused. */
+guint64 colo_vm_start_time(const ColoVm *vm);
+
+/* Is the guest running, as far as the events read so far say? */
+gboolean colo_vm_running(const ColoVm *vm);
+
+/*
+ * The machine as canonical JSON (QEMU version, machine, RAM, CPUs, PCI and
+ * other devices); owned by vm.  colo_vm_check_same() compares the other
+ * side's with ours and names the first difference
+ * (COLO_VM_ERROR_MISMATCH).  theirs comes from the peer: not trusted.
+ */
+const char *colo_vm_description(const ColoVm *vm);
+gboolean colo_vm_check_same(ColoVm *vm, const char *theirs, GError **error);
+
+/* For poll(2), and what to call when readable: delivers events. */
+int colo_vm_fd(const ColoVm *vm);
+gboolean colo_vm_dispatch(ColoVm *vm, GError **error);
+
+/*
+ * --- Primary: capture -------------------------------------------------
+ * begin: sends query-status, stop and xen-save-devices-state in one write
+ * and returns as soon as the guest is stopped; QEMU goes on saving while
+ * the caller collects and copies pages (saving devices does not write RAM:
+ * QEMU's own migration saves RAM first).
+ * state: waits for the device state.  *state stays valid until the next
+ * begin and is owned by vm; it is in the form that colo_vm_load() takes.
+ * end: resumes the guest.  Afterwards paused_us says for how long it was
+ * stopped, from before the stop was sent until the resume was seen.
+ * A foreign stop or cont in between makes state or end fail with
+ * COLO_VM_ERROR_DISTURBED: the capture must be thrown away.  After begin
+ * succeeded, end must be called whatever happened in between; it leaves
+ * the guest running unless somebody else had stopped it.
+ */
+gboolean colo_vm_capture_begin(ColoVm *vm, GError **error);
+gboolean colo_vm_capture_state(ColoVm *vm, const guint8 **state, gsize *len,
+                               GError **error);
+gboolean colo_vm_capture_end(ColoVm *vm, gint64 *paused_us, GError **error);
+
+/*
+ * --- Secondary: restore -----------------------------------------------
+ * prepare: once, with the guest stopped: makes the vmstate node and its
+ * template.  state_room is the largest device state that can be loaded.
+ * load: the guest must be stopped (colo_vm_stop); the caller has put the
+ * pages into RAM.  Resets and loads devices; the reset writes to RAM, so
+ * the caller restores what the tracker then reports.
+ */
+gboolean colo_vm_restore_prepare(ColoVm *vm, GError **error);
+gsize colo_vm_state_room(const ColoVm *vm);
+gboolean colo_vm_load(ColoVm *vm, const guint8 *state, gsize len,
+                      GError **error);
+
+/* Stop and resume as our own act (no ColoVmEvent). Idempotent. */
+gboolean colo_vm_stop(ColoVm *vm, GError **error);
+gboolean colo_vm_cont(ColoVm *vm, GError **error);
+
+#endif
