@@ -7,4 +7,11 @@ libcolocommon_la_SOURCES = \
 	include/colo/histogram.h \
 	include/colo/qmp-client.h \
 	include/colo/qmp-server.h \
-	colo/common/bitmap.c
+	colo/common/bitmap.c \
+	colo/common/log.c \
+	colo/common/qmp-client.c \
+	colo/common/qmp-error.c \
+	colo/common/qmp-wire.c \
+	colo/common/qmp-wire.h \
+	colo/common/unix-socket.c \
+	colo/common/unix-socket.h

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* QMP's error classes and the errors of a connection itself. */
+#include "colo/qmp-client.h"
+
+G_DEFINE_QUARK(colo-qmp-error-quark, colo_qmp_error)
+
+static const char *const classes[] = {
+    [COLO_QMP_ERROR_GENERIC] = "GenericError",
+    [COLO_QMP_ERROR_COMMAND_NOT_FOUND] = "CommandNotFound",
+    [COLO_QMP_ERROR_DEVICE_NOT_ACTIVE] = "DeviceNotActive",
+    [COLO_QMP_ERROR_DEVICE_NOT_FOUND] = "DeviceNotFound",
+    [COLO_QMP_ERROR_KVM_MISSING_CAP] = "KVMMissingCap",
+};
+
+const char *colo_qmp_error_class(ColoQmpErrorCode code)
+{
+    /* A connection's own errors have no class of their own. */
+    return (guint)code < G_N_ELEMENTS(classes)
+               ? classes[code]
+               : classes[COLO_QMP_ERROR_GENERIC];
+}
+
+ColoQmpErrorCode colo_qmp_error_from_class(const char *text)
+{
+    for (guint i = 0; text && i < G_N_ELEMENTS(classes); i++) {
+        if (g_str_equal(text, classes[i])) {
+            return i;
+        }
+    }
+    return COLO_QMP_ERROR_GENERIC;
+}
