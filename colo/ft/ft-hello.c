@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The payload of INIT. */
+#include "colo/ft/ft-hello.h"
+#include "colo/common/qmp-wire.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+#define MAX_DEPTH 32
+#define MAX_NAME  64
+
+void ft_hello_free(FtHello *h)
+{
+    if (h) {
+        g_free(h->name);
+        g_free(h->instance);
+        g_free(h->description);
+        g_free(h->session);
+        g_free(h);
+    }
+}
+
+char *ft_new_id(void)
+{
+    g_autofree char *uuid = g_uuid_string_random();
+    GString *id = g_string_new(NULL);
+
+    for (const char *p = uuid; *p; p++) {
+        if (*p != '-') {
+            g_string_append_c(id, *p);
+        }
+    }
+    return g_string_free(id, FALSE);
+}
+
+char *ft_hello_put(const FtHello *h, gsize *len)
+{
+    g_autoptr(JsonObject) o = json_object_new();
+    char *text;
+
+    json_object_set_int_member(o, "version-min", h->version_min);
+    json_object_set_int_member(o, "version-max", h->version_max);
+    json_object_set_string_member(o, "name", h->name);
+    json_object_set_string_member(o, "instance", h->instance);
+    json_object_set_int_member(o, "codings", h->codings);
+    json_object_set_boolean_member(o, "periodic", h->periodic);
+    json_object_set_string_member(o, "description", h->description);
+    if (h->session) {
+        json_object_set_string_member(o, "session", h->session);
+    }
+    json_object_set_boolean_member(o, "resumed", h->resumed);
+    json_object_set_int_member(o, "heartbeat-key", (gint64)h->heartbeat_key);
+    json_object_set_int_member(o, "epoch", (gint64)h->epoch);
+    json_object_set_int_member(o, "open-epoch", (gint64)h->open_epoch);
+    json_object_set_int_member(o, "open-good", h->open_good);
+    text = colo_qmp_print(o);
+    *len = strlen(text);
+    return text;
+}
+
+/* Copy a string member of bounded length; hex: an identity. */
+static gboolean get_text(JsonObject *o, const char *name, gboolean hex,
+                         gsize max, char **out, GError **error)
+{
+    const char *s = colo_json_get_string(o, name);
+
+    if (!s || strlen(s) > max || (hex && strlen(s) != FT_ID_LEN) ||
+        (hex && strspn(s, "0123456789abcdef") != FT_ID_LEN)) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                    "the peer's INIT has no valid \"%s\"", name);
+        return FALSE;
+    }
+    *out = g_strdup(s);
+    return TRUE;
+}
+
+static gboolean get_number(JsonObject *o, const char *name, guint64 max,
+                           guint64 *out, GError **error)
+{
+    gint64 v;
+
+    if (!colo_json_get_int(o, name, &v) || (guint64)v > max) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                    "the peer's INIT has no valid \"%s\"", name);
+        return FALSE;
+    }
+    *out = (guint64)v;
+    return TRUE;
+}
+
+static gboolean get_flag(JsonObject *o, const char *name, gboolean *out,
+                         GError **error)
+{
+    if (!colo_json_get_bool(o, name, out)) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                    "the peer's INIT has no valid \"%s\"", name);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+FtHello *ft_hello_get(const char *text, gsize len, GError **error)
+{
+    g_autoptr(FtHello) h = g_new0(FtHello, 1);
+    g_autoptr(JsonParser) parser = json_parser_new();
+    g_autofree char *line = g_strndup(text, len);
+    g_autoptr(JsonNode) node = NULL;
+    guint64 vmin, vmax, codings, good;
+    JsonObject *o;
+
+    node = colo_qmp_parse(parser, line, len, MAX_DEPTH, TRUE, error);
+    if (!node) {
+        g_prefix_error(error, "the peer's INIT cannot be read: ");
+        return NULL;
+    }
+    o = json_node_get_object(node);
+    if (!get_number(o, "version-min", G_MAXUINT16, &vmin, error) ||
+        !get_number(o, "version-max", G_MAXUINT16, &vmax, error) ||
+        !get_text(o, "name", FALSE, MAX_NAME, &h->name, error) ||
+        !get_text(o, "instance", TRUE, FT_ID_LEN, &h->instance, error) ||
+        !get_number(o, "codings", G_MAXUINT16, &codings, error) ||
+        !get_flag(o, "periodic", &h->periodic, error) ||
+        !get_text(o, "description", FALSE, FT_MAX_HELLO, &h->description,
+                  error) ||
+        !get_flag(o, "resumed", &h->resumed, error) ||
+        !get_number(o, "heartbeat-key", G_MAXUINT64, &h->heartbeat_key,
+                    error) ||
+        !get_number(o, "epoch", G_MAXUINT64, &h->epoch, error) ||
+        !get_number(o, "open-epoch", G_MAXUINT64, &h->open_epoch, error) ||
+        !get_number(o, "open-good", G_MAXUINT32, &good, error)) {
+        return NULL;
+    }
+    if (json_object_has_member(o, "session") &&
+        !get_text(o, "session", TRUE, FT_ID_LEN, &h->session, error)) {
+        return NULL;
+    }
+    h->version_min = (guint)vmin;
+    h->version_max = (guint)vmax;
+    h->codings = (guint)codings;
+    h->open_good = (guint32)good;
+    return g_steal_pointer(&h);
+}

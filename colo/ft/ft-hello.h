@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The payload of INIT: who speaks, what it can do, and where it stands.
+ *
+ * JSON, at most FT_MAX_HELLO bytes.  The sender offers; the receiver
+ * answers with what it chose, or with a NACK.
+ */
+#ifndef COLO_FT_HELLO_H
+#define COLO_FT_HELLO_H
+
+#include "colo/ft/ft-proto.h"
+
+#define FT_ID_LEN 32 /* hex digits of an instance's or session's identity */
+
+typedef struct FtHello {
+    guint version_min, version_max; /* receiver: both the one it chose */
+    char *name;             /* the VM's name on that side */
+    char *instance;         /* identity of that colod's run */
+    guint codings;          /* bit 1 << FtCoding: understood; NONE always */
+    gboolean periodic;      /* sender: --mode periodic */
+    char *description;      /* the machine, colo_vm_description() */
+
+    /* The sender: the session that it wants to go on with, or NULL.
+     * The receiver: the session from now on. */
+    char *session;
+
+    /* The receiver only */
+    gboolean resumed;       /* session goes on: no full copy */
+    guint64 heartbeat_key;  /* must be in each heartbeat of the session */
+    guint64 epoch;          /* last committed, 0: none */
+    guint64 open_epoch;     /* the transaction it holds a part of, 0: none */
+    guint32 open_good;      /* payloads of it that were right */
+} FtHello;
+
+void ft_hello_free(FtHello *h);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(FtHello, ft_hello_free)
+
+/* A fresh random identity (transfer full). */
+char *ft_new_id(void);
+
+/* The payload (transfer full), its length in *len. */
+char *ft_hello_put(const FtHello *h, gsize *len);
+
+/* Parse what the peer sent; nothing in it is trusted. */
+FtHello *ft_hello_get(const char *text, gsize len, GError **error);
+
+#endif

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Whole reads and writes on the ft stream's socket. */
+#include "colo/ft/ft-io.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+/* Wait until the socket is ready for events; FALSE: give up. */
+static gboolean wait_ready(FtIo *io, short events, GError **error)
+{
+    struct pollfd p[2] = {
+        {.fd = io->fd, .events = events},
+        {.fd = io->stop_fd, .events = POLLIN},
+    };
+    gint64 end = g_get_monotonic_time() + io->stall_us;
+
+    for (;;) {
+        gint64 left = end - g_get_monotonic_time();
+        int r = left > 0 ? poll(p, 2, (int)(left / 1000 + 1)) : 0;
+
+        if (r > 0 && p[1].revents) {
+            g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                                "the stream was stopped");
+            return FALSE;
+        }
+        if (r > 0) {
+            return TRUE;
+        }
+        if (r == 0) {
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                        "the peer did not %s for %.1f s",
+                        events == POLLIN ? "send" : "read",
+                        (double)io->stall_us / 1e6);
+            return FALSE;
+        }
+        if (errno != EINTR) {
+            g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
+                        "cannot poll the ft stream: %s", g_strerror(errno));
+            return FALSE;
+        }
+    }
+}
+
+/* Account for done bytes at the front of iov. */
+static void advance(struct iovec **iov, int *n, gsize done)
+{
+    while (*n && done >= (*iov)->iov_len) {
+        done -= (*iov)->iov_len;
+        (*iov)++;
+        (*n)--;
+    }
+    if (done) {
+        (*iov)->iov_base = (guint8 *)(*iov)->iov_base + done;
+        (*iov)->iov_len -= done;
+    }
+}
+
+static gboolean transfer(FtIo *io, struct iovec *iov, int n, gboolean out,
+                         GError **error)
+{
+    advance(&iov, &n, 0);
+    while (n) {
+        struct msghdr m = {.msg_iov = iov, .msg_iovlen = MIN(n, IOV_MAX)};
+        ssize_t r = out ? sendmsg(io->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT)
+                        : recvmsg(io->fd, &m, MSG_DONTWAIT);
+
+        if (r > 0) {
+            advance(&iov, &n, (gsize)r);
+        } else if (r == 0) {
+            g_set_error_literal(error, G_IO_ERROR,
+                                G_IO_ERROR_CONNECTION_CLOSED,
+                                "the peer closed the ft stream");
+            return FALSE;
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            if (!wait_ready(io, out ? POLLOUT : POLLIN, error)) {
+                return FALSE;
+            }
+        } else if (errno != EINTR) {
+            g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
+                        "cannot %s the ft stream: %s",
+                        out ? "write to" : "read from", g_strerror(errno));
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+gboolean ft_io_writev(FtIo *io, struct iovec *iov, int n, GError **error)
+{
+    return transfer(io, iov, n, TRUE, error);
+}
+
+gboolean ft_io_readv(FtIo *io, struct iovec *iov, int n, GError **error)
+{
+    return transfer(io, iov, n, FALSE, error);
+}
+
+gboolean ft_io_write(FtIo *io, const void *data, gsize len, GError **error)
+{
+    struct iovec iov = {.iov_base = (void *)data, .iov_len = len};
+
+    return transfer(io, &iov, 1, TRUE, error);
+}
+
+gboolean ft_io_read(FtIo *io, void *data, gsize len, GError **error)
+{
+    struct iovec iov = {.iov_base = data, .iov_len = len};
+
+    return transfer(io, &iov, 1, FALSE, error);
+}

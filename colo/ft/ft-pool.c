@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The bounded pool of the sender's buffers. */
+#include "colo/ft/ft-sender.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct FtPool {
+    GMutex lock;        /* guards all below */
+    GCond freed;
+    GQueue unused;      /* FtBuf: most recently used first, for the cache */
+    gsize made, max;
+    gboolean wanted;    /* ft_pool_get() found none since the last wake */
+    int wake;
+};
+
+FtPool *ft_pool_new(gsize max_bytes, int wake)
+{
+    FtPool *p = g_new0(FtPool, 1);
+
+    g_mutex_init(&p->lock);
+    g_cond_init(&p->freed);
+    g_queue_init(&p->unused);
+    p->max = MAX(max_bytes / (FT_CHUNK_DATA + sizeof(FtBuf)), 4);
+    p->wake = wake;
+    return p;
+}
+
+static void buf_free(FtBuf *b)
+{
+    munmap(b->data, FT_CHUNK_DATA);
+    g_free(b);
+}
+
+void ft_pool_free(FtPool *p)
+{
+    FtBuf *b;
+
+    if (p) {
+        while ((b = g_queue_pop_head(&p->unused))) {
+            buf_free(b);
+            p->made--;
+        }
+        g_assert(p->made == 0);
+        g_mutex_clear(&p->lock);
+        g_cond_clear(&p->freed);
+        g_free(p);
+    }
+}
+
+static FtBuf *buf_new(void)
+{
+    FtBuf *b = g_new(FtBuf, 1);
+
+    b->data = mmap(NULL, FT_CHUNK_DATA, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (b->data == MAP_FAILED) {
+        g_error("out of memory for a buffer of %d bytes", FT_CHUNK_DATA);
+    }
+    return b;
+}
+
+FtBuf *ft_pool_get(FtPool *p)
+{
+    FtBuf *b;
+
+    g_mutex_lock(&p->lock);
+    b = g_queue_pop_head(&p->unused);
+    if (!b && p->made < p->max) {
+        b = buf_new();
+        p->made++;
+    }
+    p->wanted = !b;
+    g_mutex_unlock(&p->lock);
+    if (b) {
+        b->type = FT_CHUNK_PAGES;
+        b->n_runs = 0;
+        b->offset = 0;
+        b->len = 0;
+    }
+    return b;
+}
+
+void ft_pool_put(FtPool *p, FtBuf *b)
+{
+    guint64 one = 1;
+    gboolean wake;
+
+    g_mutex_lock(&p->lock);
+    g_queue_push_head(&p->unused, b);
+    wake = p->wanted;
+    p->wanted = FALSE;
+    g_cond_signal(&p->freed);
+    g_mutex_unlock(&p->lock);
+    if (wake && write(p->wake, &one, sizeof(one)) < 0) {
+        g_assert(errno == EAGAIN); /* it will wake anyway */
+    }
+}
+
+gboolean ft_pool_wait(FtPool *p, gint64 deadline_us)
+{
+    gboolean ok = TRUE;
+
+    g_mutex_lock(&p->lock);
+    while (ok && g_queue_is_empty(&p->unused) && p->made == p->max) {
+        ok = g_cond_wait_until(&p->freed, &p->lock, deadline_us);
+    }
+    g_mutex_unlock(&p->lock);
+    return ok;
+}

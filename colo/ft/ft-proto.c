@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Encoders and decoders of the ft stream's frames.
+ *
+ * Each fixed part starts with an XXH3-64 of its rest, seeded by the frame's
+ * header where there is one, so that a part never passes under a header it
+ * was not sent with.
+ */
+#include "colo/ft/ft-proto.h"
+#include "colo/track/tracker.h" /* COLO_PAGE_SIZE */
+
+#include <endian.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+static void put16(guint8 *p, guint16 v)
+{
+    v = htole16(v);
+    memcpy(p, &v, sizeof(v));
+}
+
+static void put32(guint8 *p, guint32 v)
+{
+    v = htole32(v);
+    memcpy(p, &v, sizeof(v));
+}
+
+static void put64(guint8 *p, guint64 v)
+{
+    v = htole64(v);
+    memcpy(p, &v, sizeof(v));
+}
+
+static guint16 get16(const guint8 *p)
+{
+    guint16 v;
+
+    memcpy(&v, p, sizeof(v));
+    return le16toh(v);
+}
+
+static guint32 get32(const guint8 *p)
+{
+    guint32 v;
+
+    memcpy(&v, p, sizeof(v));
+    return le32toh(v);
+}
+
+static guint64 get64(const guint8 *p)
+{
+    guint64 v;
+
+    memcpy(&v, p, sizeof(v));
+    return le64toh(v);
+}
+
+guint64 ft_sum(const void *data, gsize len)
+{
+    return XXH3_64bits(data, len);
+}
+
+guint64 ft_sum_chain(guint64 chain, const FtChunk *c)
+{
+    guint8 link[24];
+
+    put64(link, chain);
+    put64(link + 8, c->head_sum);
+    put64(link + 16, c->data_sum);
+    return ft_sum(link, sizeof(link));
+}
+
+/* Put the sum of part[8..len) at part[0]. */
+static void seal(guint8 *part, gsize len)
+{
+    put64(part, ft_sum(part + 8, len - 8));
+}
+
+static const char *check_seal(const guint8 *part, gsize len)
+{
+    return get64(part) == ft_sum(part + 8, len - 8) ? NULL
+                                                    : "checksum is wrong";
+}
+
+void ft_header_put(const FtHeader *h, guint8 *out)
+{
+    put16(out, (guint16)h->cmd);
+    put16(out + 2, h->id);
+    put32(out + 4, h->seq);
+    put32(out + 8, h->payload_len);
+}
+
+gsize ft_max_payload(gint16 cmd)
+{
+    switch (cmd) {
+    case FT_CMD_INIT:
+        return FT_MAX_HELLO;
+    case FT_CMD_BEGIN:
+        return FT_BEGIN_LEN;
+    case FT_CMD_CONTINUE:
+        return FT_MAX_CHUNK;
+    case FT_CMD_COMMIT:
+        return FT_COMMIT_LEN;
+    case FT_CMD_ATOMIC:
+        return FT_MAX_ATOMIC;
+    case FT_CMD_ACK:
+        return FT_ACK_LEN;
+    case FT_CMD_NACK:
+    case FT_CMD_CANCEL:
+        return FT_NOTE_LEN + FT_MAX_TEXT;
+    default:
+        return 0;
+    }
+}
+
+const char *ft_cmd_name(gint16 cmd)
+{
+    static const char *const names[] = {
+        "NACK",   "INIT",   "BEGIN", "CONTINUE",
+        "COMMIT", "CANCEL", "ATOMIC", "ACK",
+    };
+
+    return cmd >= FT_CMD_NACK && cmd <= FT_CMD_ACK ? names[cmd + 1] : "?";
+}
+
+const char *ft_header_get(const guint8 *in, FtHeader *h)
+{
+    h->cmd = (gint16)get16(in);
+    h->id = get16(in + 2);
+    h->seq = get32(in + 4);
+    h->payload_len = get32(in + 8);
+    if (h->cmd < FT_CMD_NACK || h->cmd > FT_CMD_ACK) {
+        return "unknown command";
+    }
+    if (h->payload_len > ft_max_payload(h->cmd)) {
+        return "payload is larger than its command allows";
+    }
+    return NULL;
+}
+
+void ft_begin_put(const FtBegin *b, guint8 *out)
+{
+    put64(out + 8, b->epoch);
+    put32(out + 16, b->flags);
+    put32(out + 20, 0);
+    seal(out, FT_BEGIN_LEN);
+}
+
+const char *ft_begin_get(const guint8 *in, FtBegin *b)
+{
+    const char *wrong = check_seal(in, FT_BEGIN_LEN);
+
+    if (wrong) {
+        return wrong;
+    }
+    b->epoch = get64(in + 8);
+    b->flags = get32(in + 16);
+    if (b->flags & ~(FT_BEGIN_INIT | FT_BEGIN_INHERIT) || get32(in + 20)) {
+        return "unknown flags in BEGIN";
+    }
+    return b->epoch ? NULL : "BEGIN of epoch 0";
+}
+
+void ft_commit_put(const FtCommit *c, guint8 *out)
+{
+    put64(out + 8, c->epoch);
+    put64(out + 16, c->n_pages);
+    put64(out + 24, c->state_len);
+    put32(out + 32, c->n_payloads);
+    put32(out + 36, 0);
+    put64(out + 40, c->sum);
+    seal(out, FT_COMMIT_LEN);
+}
+
+const char *ft_commit_get(const guint8 *in, FtCommit *c)
+{
+    const char *wrong = check_seal(in, FT_COMMIT_LEN);
+
+    if (wrong) {
+        return wrong;
+    }
+    c->epoch = get64(in + 8);
+    c->n_pages = get64(in + 16);
+    c->state_len = get64(in + 24);
+    c->n_payloads = get32(in + 32);
+    c->sum = get64(in + 40);
+    if (get32(in + 36)) {
+        return "unknown fields in COMMIT";
+    }
+    return c->state_len <= FT_MAX_STATE ? NULL : "device state is too large";
+}
+
+void ft_ack_put(const FtAck *a, guint8 *out)
+{
+    put64(out + 8, a->epoch);
+    seal(out, FT_ACK_LEN);
+}
+
+const char *ft_ack_get(const guint8 *in, FtAck *a)
+{
+    a->epoch = get64(in + 8);
+    return check_seal(in, FT_ACK_LEN);
+}
+
+gsize ft_note_put(const FtNote *n, guint8 *out)
+{
+    gsize text_len = strnlen(n->text, FT_MAX_TEXT);
+
+    memset(out, 0, FT_NOTE_LEN);
+    put32(out + 8, n->code);
+    put32(out + 12, n->n_good);
+    put16(out + 16, (guint16)text_len);
+    memcpy(out + FT_NOTE_LEN, n->text, text_len);
+    seal(out, FT_NOTE_LEN + text_len);
+    return FT_NOTE_LEN + text_len;
+}
+
+const char *ft_note_get(const guint8 *in, gsize len, FtNote *n)
+{
+    gsize text_len;
+    const char *wrong;
+
+    if (len < FT_NOTE_LEN) {
+        return "note is too short";
+    }
+    text_len = get16(in + 16);
+    if (text_len > FT_MAX_TEXT || len != FT_NOTE_LEN + text_len) {
+        return "note has a wrong length";
+    }
+    wrong = check_seal(in, len);
+    if (wrong) {
+        return wrong;
+    }
+    n->code = get32(in + 8);
+    n->n_good = get32(in + 12);
+    for (gsize i = 0; i < text_len; i++) {
+        /* It goes to logs and terminals. */
+        char c = (char)in[FT_NOTE_LEN + i];
+        n->text[i] = g_ascii_isprint(c) ? c : '?';
+    }
+    n->text[text_len] = '\0';
+    return NULL;
+}
+
+static guint64 head_sum(const FtHeader *frame, const guint8 *head, gsize len)
+{
+    guint8 raw[FT_HEADER_LEN];
+
+    ft_header_put(frame, raw);
+    return XXH3_64bits_withSeed(head + 8, len - 8, ft_sum(raw, sizeof(raw)));
+}
+
+void ft_chunk_put(const FtHeader *frame, FtChunk *c, const FtRun *runs,
+                  guint8 *out)
+{
+    gsize len = FT_CHUNK_LEN + (gsize)c->n_runs * FT_RUN_LEN;
+
+    memset(out, 0, FT_CHUNK_LEN);
+    out[8] = c->type;
+    out[9] = c->coding;
+    put16(out + 10, c->n_runs);
+    put32(out + 12, c->data_len);
+    put32(out + 16, c->raw_len);
+    put64(out + 24, c->offset);
+    put64(out + 32, c->data_sum);
+    for (guint i = 0; i < c->n_runs; i++) {
+        guint8 *run = out + FT_CHUNK_LEN + (gsize)i * FT_RUN_LEN;
+
+        put64(run, runs[i].page);
+        put32(run + 8, runs[i].n_pages);
+        put32(run + 12, runs[i].zero);
+    }
+    c->head_sum = head_sum(frame, out, len);
+    put64(out, c->head_sum);
+}
+
+const char *ft_chunk_get(const FtHeader *frame, const guint8 *in, FtChunk *c)
+{
+    c->head_sum = get64(in);
+    c->type = in[8];
+    c->coding = in[9];
+    c->n_runs = get16(in + 10);
+    c->data_len = get32(in + 12);
+    c->raw_len = get32(in + 16);
+    c->offset = get64(in + 24);
+    c->data_sum = get64(in + 32);
+    if (get32(in + 20) || get64(in + 40)) {
+        return "unknown fields in a chunk";
+    }
+    if (c->type != FT_CHUNK_PAGES && c->type != FT_CHUNK_DEVICE) {
+        return "unknown type of chunk";
+    }
+    if (c->coding > FT_CODING_ZSTD) {
+        return "unknown coding of a chunk";
+    }
+    if (c->n_runs > FT_CHUNK_RUNS || (c->type == FT_CHUNK_DEVICE && c->n_runs)) {
+        return "too many runs in a chunk";
+    }
+    if (c->raw_len > FT_CHUNK_DATA || c->data_len > FT_CHUNK_DATA) {
+        return "chunk has too much data";
+    }
+    if (c->coding == FT_CODING_NONE && c->raw_len != c->data_len) {
+        return "chunk's lengths disagree";
+    }
+    if (c->type == FT_CHUNK_DEVICE &&
+        (c->offset > FT_MAX_STATE || c->raw_len > FT_MAX_STATE - c->offset)) {
+        return "device state is too large";
+    }
+    if (c->type == FT_CHUNK_PAGES && c->offset) {
+        return "unknown fields in a chunk";
+    }
+    if (frame->payload_len !=
+        FT_CHUNK_LEN + (guint32)c->n_runs * FT_RUN_LEN + c->data_len) {
+        return "chunk does not fill its payload";
+    }
+    return NULL;
+}
+
+const char *ft_runs_get(const FtHeader *frame, const FtChunk *c,
+                        const guint8 *head, gsize ram_pages, FtRun *runs)
+{
+    gsize len = FT_CHUNK_LEN + (gsize)c->n_runs * FT_RUN_LEN;
+    guint64 next = 0, data_pages = 0;
+
+    if (c->head_sum != head_sum(frame, head, len)) {
+        return "checksum of a chunk's head is wrong";
+    }
+    for (guint i = 0; i < c->n_runs; i++) {
+        const guint8 *in = head + FT_CHUNK_LEN + (gsize)i * FT_RUN_LEN;
+        FtRun *run = &runs[i];
+
+        run->page = get64(in);
+        run->n_pages = get32(in + 8);
+        run->zero = get32(in + 12);
+        if (run->zero > 1 || !run->n_pages || run->page < next ||
+            run->page >= ram_pages || run->n_pages > ram_pages - run->page) {
+            return "chunk names pages outside of the RAM";
+        }
+        next = run->page + run->n_pages;
+        data_pages += run->zero ? 0 : run->n_pages;
+        if (data_pages > FT_CHUNK_DATA / COLO_PAGE_SIZE) {
+            return "chunk names more pages than it has";
+        }
+    }
+    if (c->type == FT_CHUNK_PAGES && data_pages * COLO_PAGE_SIZE != c->raw_len) {
+        return "chunk names more pages than it has";
+    }
+    return NULL;
+}

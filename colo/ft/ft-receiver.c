@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The receiving end of the ft stream.
+ *
+ * Page data goes from the socket straight to its place in the hold's cache
+ * and is summed there, while it is warm: the cache is scratch space until
+ * the transaction is committed, so data that turns out wrong does no harm.
+ * What says where data goes (a chunk's head) is verified before.
+ */
+#include "colo/ft/ft-receiver.h"
+#include "colo/ft/ft-coding.h"
+#include "colo/track/tracker.h" /* COLO_PAGE_SIZE */
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+struct FtReceiver {
+    FtIo io;
+    FtHold *hold;
+    guint codings;
+    FtReceiverOps ops;
+    FtMode mode;
+    guint64 bytes;          /* atomic */
+
+    /* Guarded by hold->lock, like all that ends a wait for the engine */
+    gboolean stop;
+    FtNote cancel;          /* code 0: none asked for */
+
+    FtHeader h;             /* frame being read */
+    guint8 head[FT_CHUNK_LEN + FT_CHUNK_RUNS * FT_RUN_LEN];
+    FtRun runs[FT_CHUNK_RUNS];
+    struct iovec iov[FT_CHUNK_RUNS];
+    guint8 *coded, *raw;    /* FT_CHUNK_DATA each, made when first needed */
+};
+
+FtReceiver *ft_receiver_new(int fd, FtHold *hold, guint codings,
+                            gint64 stall_us, const FtReceiverOps *ops)
+{
+    FtReceiver *r = g_new0(FtReceiver, 1);
+
+    r->io.fd = fd;
+    r->io.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    g_assert(r->io.stop_fd >= 0);
+    r->io.stall_us = stall_us;
+    r->hold = hold;
+    r->codings = codings;
+    r->ops = *ops;
+    r->mode = FT_READY;
+    return r;
+}
+
+void ft_receiver_free(FtReceiver *r)
+{
+    if (r) {
+        close(r->io.stop_fd);
+        g_free(r->coded);
+        g_free(r->raw);
+        g_free(r);
+    }
+}
+
+guint64 ft_receiver_bytes(const FtReceiver *r)
+{
+    return __atomic_load_n(&r->bytes, __ATOMIC_RELAXED);
+}
+
+static gboolean get(FtReceiver *r, void *data, gsize len, GError **error)
+{
+    __atomic_fetch_add(&r->bytes, len, __ATOMIC_RELAXED);
+    return ft_io_read(&r->io, data, len, error);
+}
+
+/* Read n bytes of no interest. */
+static gboolean skip(FtReceiver *r, gsize n, GError **error)
+{
+    while (n) {
+        gsize part = MIN(n, sizeof(r->head));
+
+        if (!get(r, r->head, part, error)) {
+            return FALSE;
+        }
+        n -= part;
+    }
+    return TRUE;
+}
+
+static gboolean put_frame(FtReceiver *r, FtCmd cmd, const void *payload,
+                          gsize len, GError **error)
+{
+    FtHeader h = {.cmd = cmd, .id = r->h.id, .payload_len = (guint32)len};
+    guint8 out[FT_HEADER_LEN + FT_NOTE_LEN + FT_MAX_TEXT];
+
+    ft_header_put(&h, out);
+    memcpy(out + FT_HEADER_LEN, payload, len);
+    return ft_io_write(&r->io, out, FT_HEADER_LEN + len, error);
+}
+
+static gboolean put_note(FtReceiver *r, FtCmd cmd, FtNote *note, GError **error)
+{
+    guint8 out[FT_NOTE_LEN + FT_MAX_TEXT];
+
+    note->n_good = r->hold->good;
+    return put_frame(r, cmd, out, ft_note_put(note, out), error);
+}
+
+static gboolean put_nack(FtReceiver *r, guint32 code, const char *text,
+                         GError **error)
+{
+    FtNote note = {.code = code};
+
+    g_strlcpy(note.text, text, sizeof(note.text));
+    return ft_step(FT_RECEIVER, &r->mode, FT_SEND, FT_CMD_NACK, FT_SCOPE_ANY) &&
+           put_note(r, FT_CMD_NACK, &note, error);
+}
+
+/* The peer broke the protocol beyond what a NACK repairs. */
+static gboolean broken(FtReceiver *r, const char *wrong, GError **error)
+{
+    FtNote note = {.code = FT_TRANS_ERR_RECV_HDR};
+
+    g_strlcpy(note.text, wrong, sizeof(note.text));
+    put_note(r, FT_CMD_NACK, &note, NULL);
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                "the peer sent a %s frame that is not valid (%s)",
+                ft_cmd_name(r->h.cmd), wrong);
+    return FALSE;
+}
+
+/* Read a chunk's data to its place.  *wrong: it was not what it should be. */
+static gboolean get_data(FtReceiver *r, FtChunk *c, const char **wrong,
+                         GError **error)
+{
+    XXH3_state_t sum;
+    int n = 0;
+
+    for (guint i = 0; i < c->n_runs; i++) {
+        if (!r->runs[i].zero) {
+            r->iov[n].iov_base = r->hold->cache + r->runs[i].page * COLO_PAGE_SIZE;
+            r->iov[n++].iov_len = (gsize)r->runs[i].n_pages * COLO_PAGE_SIZE;
+        }
+    }
+    if (c->type == FT_CHUNK_DEVICE) {
+        r->iov[0].iov_base = r->hold->state + c->offset;
+        r->iov[0].iov_len = c->raw_len;
+        n = 1;
+    }
+
+    if (c->coding == FT_CODING_NONE) {
+        struct iovec iov[FT_CHUNK_RUNS];
+
+        memcpy(iov, r->iov, (gsize)n * sizeof(iov[0]));
+        __atomic_fetch_add(&r->bytes, c->data_len, __ATOMIC_RELAXED);
+        if (!ft_io_readv(&r->io, iov, n, error)) {
+            return FALSE;
+        }
+    } else {
+        const guint8 *from;
+
+        if (!r->raw) {
+            r->coded = g_malloc(FT_CHUNK_DATA);
+            r->raw = g_malloc(FT_CHUNK_DATA);
+        }
+        if (!get(r, r->coded, c->data_len, error)) {
+            return FALSE;
+        }
+        if (!ft_decode(c->coding, r->coded, c->data_len, r->raw, c->raw_len)) {
+            *wrong = "data cannot be decompressed";
+            return TRUE;
+        }
+        from = r->raw;
+        for (int i = 0; i < n; i++) {
+            memcpy(r->iov[i].iov_base, from, r->iov[i].iov_len);
+            from += r->iov[i].iov_len;
+        }
+    }
+
+    XXH3_64bits_reset(&sum);
+    for (int i = 0; i < n; i++) {
+        XXH3_64bits_update(&sum, r->iov[i].iov_base, r->iov[i].iov_len);
+    }
+    if (XXH3_64bits_digest(&sum) != c->data_sum) {
+        *wrong = "checksum of a chunk's data is wrong";
+    }
+    return TRUE;
+}
+
+/*
+ * Take one chunk, the payload of frame.  Payloads count from 1 within a
+ * transaction: BEGIN was 0.
+ */
+static gboolean get_chunk(FtReceiver *r, const FtHeader *frame,
+                          const char **wrong, GError **error)
+{
+    FtHold *hold = r->hold;
+    FtChunk c;
+
+    *wrong = NULL;
+    if (frame->payload_len < FT_CHUNK_LEN) {
+        return broken(r, "chunk is too short", error);
+    }
+    if (!get(r, r->head, FT_CHUNK_LEN, error)) {
+        return FALSE;
+    }
+    *wrong = ft_chunk_get(frame, r->head, &c);
+    if (*wrong) {
+        return skip(r, frame->payload_len - FT_CHUNK_LEN, error);
+    }
+    if (!get(r, r->head + FT_CHUNK_LEN, (gsize)c.n_runs * FT_RUN_LEN, error)) {
+        return FALSE;
+    }
+    *wrong = ft_runs_get(frame, &c, r->head, hold->n_pages, r->runs);
+    if (!*wrong && frame->seq != hold->good) {
+        *wrong = "a payload is missing";
+    }
+    if (!*wrong && !(r->codings & (1u << c.coding))) {
+        *wrong = "coding was not agreed on";
+    }
+    if (!*wrong && c.type == FT_CHUNK_DEVICE &&
+        (c.offset != hold->state_len ||
+         c.raw_len > hold->state_room - hold->state_len)) {
+        *wrong = "device state is larger than this QEMU can load";
+    }
+    if (*wrong) {
+        return skip(r, c.data_len, error);
+    }
+    if (!get_data(r, &c, wrong, error)) {
+        return FALSE;
+    }
+    if (!*wrong) {
+        if (c.type == FT_CHUNK_DEVICE) {
+            hold->state_len += c.raw_len;
+        } else {
+            ft_hold_pages(hold, r->runs, c.n_runs);
+        }
+        hold->chain = ft_sum_chain(hold->chain, &c);
+        hold->good++;
+    }
+    return TRUE;
+}
+
+/* COMMIT was read: answer it. */
+static gboolean finish(FtReceiver *r, const FtCommit *c, GError **error)
+{
+    g_autoptr(GError) refused = NULL;
+    const char *wrong = ft_hold_commit(r->hold, c);
+    FtAck ack = {.epoch = c->epoch};
+    guint8 out[FT_ACK_LEN];
+    gboolean ok;
+
+    if (wrong) {
+        return put_nack(r, FT_TRANS_ERR_CHECKSUM, wrong, error);
+    }
+    if (r->ops.seal && !r->ops.seal(c->epoch, r->ops.user_data, &refused)) {
+        ft_hold_undo_commit(r->hold);
+        return put_nack(r, FT_TRANS_ERR_FLUSH, refused->message, error);
+    }
+    ft_ack_put(&ack, out);
+    ok = ft_step(FT_RECEIVER, &r->mode, FT_SEND, FT_CMD_ACK, FT_SCOPE_ANY) &&
+         put_frame(r, FT_CMD_ACK, out, sizeof(out), error);
+    r->ops.committed(c->epoch, r->ops.user_data);
+    return ok;
+}
+
+/* BEGIN's part; FALSE with *wrong NULL: stopped or broken. */
+static gboolean get_begin(FtReceiver *r, const char **wrong, GError **error)
+{
+    guint8 in[FT_BEGIN_LEN];
+    FtBegin b;
+
+    if (!get(r, in, sizeof(in), error)) {
+        return FALSE;
+    }
+    *wrong = ft_begin_get(in, &b);
+    if (*wrong) {
+        return TRUE;
+    }
+    /* The engine still reads the last commit from the hold. */
+    if (!ft_hold_wait(r->hold, &r->stop)) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                            "the stream was stopped");
+        return FALSE;
+    }
+    *wrong = ft_hold_begin(r->hold, &b);
+    return TRUE;
+}
+
+static gboolean get_commit(FtReceiver *r, FtCommit *c, const char **wrong,
+                           GError **error)
+{
+    guint8 in[FT_COMMIT_LEN];
+
+    if (!get(r, in, sizeof(in), error)) {
+        return FALSE;
+    }
+    *wrong = ft_commit_get(in, c);
+    return TRUE;
+}
+
+/* A whole transaction in one frame: the same parts, one after another. */
+static gboolean get_atomic(FtReceiver *r, GError **error)
+{
+    gsize left = r->h.payload_len;
+    const char *wrong = NULL;
+    FtCommit c;
+
+    if (left < FT_BEGIN_LEN + FT_COMMIT_LEN) {
+        return broken(r, "payload is too short", error);
+    }
+    if (!get_begin(r, &wrong, error)) {
+        return FALSE;
+    }
+    left -= FT_BEGIN_LEN;
+    for (guint32 seq = 1; !wrong && left > FT_COMMIT_LEN; seq++) {
+        FtHeader part = {.cmd = FT_CMD_CONTINUE, .id = r->h.id, .seq = seq};
+        guint8 len[4];
+
+        if (left - FT_COMMIT_LEN < sizeof(len) + FT_CHUNK_LEN) {
+            return broken(r, "chunks do not fill the payload", error);
+        }
+        if (!get(r, len, sizeof(len), error)) {
+            return FALSE;
+        }
+        part.payload_len = (guint32)len[0] | (guint32)len[1] << 8 |
+                           (guint32)len[2] << 16 | (guint32)len[3] << 24;
+        left -= sizeof(len);
+        if (part.payload_len > left - FT_COMMIT_LEN) {
+            return broken(r, "a chunk is larger than its frame", error);
+        }
+        if (!get_chunk(r, &part, &wrong, error)) {
+            return FALSE;
+        }
+        left -= part.payload_len;
+    }
+    if (wrong) {
+        return skip(r, left, error) &&
+               put_nack(r, FT_TRANS_ERR_CHECKSUM, wrong, error);
+    }
+    if (!get_commit(r, &c, &wrong, error)) {
+        return FALSE;
+    }
+    return wrong ? put_nack(r, FT_TRANS_ERR_CHECKSUM, wrong, error)
+                 : finish(r, &c, error);
+}
+
+static gboolean get_transaction_frame(FtReceiver *r, GError **error)
+{
+    const char *wrong = NULL;
+    FtCommit c;
+
+    if (r->mode == FT_ERROR) {
+        return skip(r, r->h.payload_len, error);
+    }
+    switch (r->h.cmd) {
+    case FT_CMD_BEGIN:
+        if (r->h.payload_len != FT_BEGIN_LEN) {
+            return broken(r, "payload has a wrong length", error);
+        }
+        if (!get_begin(r, &wrong, error)) {
+            return FALSE;
+        }
+        break;
+    case FT_CMD_CONTINUE:
+        if (!get_chunk(r, &r->h, &wrong, error)) {
+            return FALSE;
+        }
+        break;
+    case FT_CMD_COMMIT:
+        if (r->h.payload_len != FT_COMMIT_LEN) {
+            return broken(r, "payload has a wrong length", error);
+        }
+        if (!get_commit(r, &c, &wrong, error)) {
+            return FALSE;
+        }
+        if (!wrong) {
+            return finish(r, &c, error);
+        }
+        break;
+    default:
+        return get_atomic(r, error);
+    }
+    return wrong ? put_nack(r, FT_TRANS_ERR_CHECKSUM, wrong, error) : TRUE;
+}
+
+/* CANCEL: *ended when it is of the ft mode. */
+static gboolean get_cancel(FtReceiver *r, FtNote *note, gboolean *ended,
+                           GError **error)
+{
+    guint8 in[FT_NOTE_LEN + FT_MAX_TEXT];
+    const char *wrong;
+    FtScope scope;
+
+    if (!get(r, in, r->h.payload_len, error)) {
+        return FALSE;
+    }
+    wrong = ft_note_get(in, r->h.payload_len, note);
+    if (wrong) {
+        return broken(r, wrong, error);
+    }
+    *ended = note->code != FT_CANCEL_TRANSACTION;
+    scope = *ended ? FT_SCOPE_MODE : FT_SCOPE_TRANSACTION;
+    if (!ft_step(FT_RECEIVER, &r->mode, FT_RECV, FT_CMD_CANCEL, scope)) {
+        return broken(r, "nothing to cancel", error);
+    }
+    if (!*ended) {
+        ft_hold_cancel(r->hold);
+    }
+    return TRUE;
+}
+
+/* Between frames the peer may be silent for as long as it likes. */
+static gboolean wait_frame(FtReceiver *r, GError **error)
+{
+    struct pollfd p[2] = {
+        {.fd = r->io.fd, .events = POLLIN},
+        {.fd = r->io.stop_fd, .events = POLLIN},
+    };
+
+    while (poll(p, 2, -1) < 0 && errno == EINTR) {
+    }
+    if (!p[1].revents) {
+        return TRUE;
+    }
+    g_mutex_lock(&r->hold->lock);
+    FtNote cancel = r->cancel;
+    g_mutex_unlock(&r->hold->lock);
+    if (cancel.code &&
+        ft_step(FT_RECEIVER, &r->mode, FT_SEND, FT_CMD_CANCEL, FT_SCOPE_MODE)) {
+        FtIo io = {.fd = r->io.fd, .stop_fd = -1, .stall_us = 100000};
+        FtIo stopped = r->io;
+
+        r->io = io; /* the stop must not stop this last frame */
+        put_note(r, FT_CMD_CANCEL, &cancel, NULL);
+        r->io = stopped;
+    }
+    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                        "the stream was stopped");
+    return FALSE;
+}
+
+gboolean ft_receiver_run(FtReceiver *r, FtNote *note, GError **error)
+{
+    gboolean ended = FALSE;
+
+    while (!ended) {
+        guint8 in[FT_HEADER_LEN];
+        const char *wrong;
+
+        if (!wait_frame(r, error) || !get(r, in, sizeof(in), error)) {
+            return FALSE;
+        }
+        wrong = ft_header_get(in, &r->h);
+        if (wrong) {
+            return broken(r, wrong, error);
+        }
+        if (r->h.cmd == FT_CMD_CANCEL) {
+            if (!get_cancel(r, note, &ended, error)) {
+                return FALSE;
+            }
+            continue;
+        }
+        if (!ft_step(FT_RECEIVER, &r->mode, FT_RECV, r->h.cmd, FT_SCOPE_ANY)) {
+            return broken(r, "not expected now", error);
+        }
+        if (!get_transaction_frame(r, error)) {
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+void ft_receiver_stop(FtReceiver *r)
+{
+    guint64 one = 1;
+
+    g_mutex_lock(&r->hold->lock);
+    r->stop = TRUE;
+    g_cond_broadcast(&r->hold->released);
+    g_mutex_unlock(&r->hold->lock);
+    if (write(r->io.stop_fd, &one, sizeof(one)) < 0) {
+        g_assert(errno == EAGAIN); /* already stopped often enough */
+    }
+}
+
+void ft_receiver_cancel(FtReceiver *r, FtCancel code, const char *text)
+{
+    g_mutex_lock(&r->hold->lock);
+    r->cancel.code = code;
+    g_strlcpy(r->cancel.text, text, sizeof(r->cancel.text));
+    g_mutex_unlock(&r->hold->lock);
+    ft_receiver_stop(r);
+}
