@@ -10,7 +10,10 @@ libcolocommon_la_SOURCES = \
 	colo/common/bitmap.c \
 	colo/common/log.c \
 	colo/common/qmp-client.c \
+	colo/common/qmp-dispatch.c \
+	colo/common/qmp-dispatch.h \
 	colo/common/qmp-error.c \
+	colo/common/qmp-server.c \
 	colo/common/qmp-wire.c \
 	colo/common/qmp-wire.h \
 	colo/common/unix-socket.c \
