@@ -51,7 +51,8 @@ char *ft_hello_put(const FtHello *h, gsize *len)
     json_object_set_boolean_member(o, "resumed", h->resumed);
     json_object_set_int_member(o, "heartbeat-key", (gint64)h->heartbeat_key);
     json_object_set_int_member(o, "epoch", (gint64)h->epoch);
-    json_object_set_int_member(o, "open-epoch", (gint64)h->open_epoch);
+    json_object_set_boolean_member(o, "open", h->open);
+    json_object_set_int_member(o, "open-id", h->open_id);
     json_object_set_int_member(o, "open-good", h->open_good);
     text = colo_qmp_print(o);
     *len = strlen(text);
@@ -105,7 +106,7 @@ FtHello *ft_hello_get(const char *text, gsize len, GError **error)
     g_autoptr(JsonParser) parser = json_parser_new();
     g_autofree char *line = g_strndup(text, len);
     g_autoptr(JsonNode) node = NULL;
-    guint64 vmin, vmax, codings, good;
+    guint64 vmin, vmax, codings, open_id, good;
     JsonObject *o;
 
     node = colo_qmp_parse(parser, line, len, MAX_DEPTH, TRUE, error);
@@ -126,7 +127,8 @@ FtHello *ft_hello_get(const char *text, gsize len, GError **error)
         !get_number(o, "heartbeat-key", G_MAXUINT64, &h->heartbeat_key,
                     error) ||
         !get_number(o, "epoch", G_MAXUINT64, &h->epoch, error) ||
-        !get_number(o, "open-epoch", G_MAXUINT64, &h->open_epoch, error) ||
+        !get_flag(o, "open", &h->open, error) ||
+        !get_number(o, "open-id", G_MAXUINT16, &open_id, error) ||
         !get_number(o, "open-good", G_MAXUINT32, &good, error)) {
         return NULL;
     }
@@ -137,6 +139,7 @@ FtHello *ft_hello_get(const char *text, gsize len, GError **error)
     h->version_min = (guint)vmin;
     h->version_max = (guint)vmax;
     h->codings = (guint)codings;
+    h->open_id = (guint16)open_id;
     h->open_good = (guint32)good;
     return g_steal_pointer(&h);
 }

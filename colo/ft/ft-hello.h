@@ -28,7 +28,8 @@ typedef struct FtHello {
     gboolean resumed;       /* session goes on: no full copy */
     guint64 heartbeat_key;  /* must be in each heartbeat of the session */
     guint64 epoch;          /* last committed, 0: none */
-    guint64 open_epoch;     /* the transaction it holds a part of, 0: none */
+    gboolean open;          /* it holds a part of a transaction */
+    guint16 open_id;        /* whose id that is */
     guint32 open_good;      /* payloads of it that were right */
 } FtHello;
 

@@ -97,7 +97,7 @@ gboolean ft_hold_is_committed(FtHold *h)
     return committed;
 }
 
-const char *ft_hold_begin(FtHold *h, const FtBegin *b)
+const char *ft_hold_begin(FtHold *h, guint16 id, const FtBegin *b)
 {
     if (b->epoch != h->epoch + 1) {
         return "BEGIN of an epoch that does not follow the last";
@@ -106,6 +106,7 @@ const char *ft_hold_begin(FtHold *h, const FtBegin *b)
         colo_bitmap_clear_all(h->staged);
     }
     h->open_epoch = b->epoch;
+    h->open_id = id;
     h->good = 1;
     h->pages = 0;
     h->chain = 0;

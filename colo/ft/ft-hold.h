@@ -33,6 +33,7 @@ typedef struct FtHold {
 
     /* The open transaction */
     guint64 open_epoch;     /* 0: none */
+    guint16 open_id;        /* its frames' id */
     guint32 good;           /* payloads held and right */
     guint64 pages;          /* page copies received */
     guint64 chain;          /* ft_sum_chain() so far */
@@ -70,7 +71,7 @@ gboolean ft_hold_is_committed(FtHold *h);
  * The steps of a transaction, by the receiving thread.  Those that return
  * text found something wrong (a static text).
  */
-const char *ft_hold_begin(FtHold *h, const FtBegin *b);
+const char *ft_hold_begin(FtHold *h, guint16 id, const FtBegin *b);
 void ft_hold_pages(FtHold *h, const FtRun *runs, guint n_runs);
 const char *ft_hold_commit(FtHold *h, const FtCommit *c);
 /* The commit could not be made safe: it never was. */

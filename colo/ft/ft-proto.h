@@ -16,8 +16,8 @@
  *   ACK       receiver   FtAck: everything of the transaction is held
  *   NACK      receiver   FtNote: FT_TRANS_ERR_*, and how far it was right
  *
- * id counts transactions (the low 16 bits), seq the payloads inside one:
- * BEGIN is payload 0.
+ * id counts transactions, each attempt at one, and wraps; seq counts the
+ * payloads inside one: BEGIN is payload 0.
  */
 #ifndef COLO_FT_PROTO_H
 #define COLO_FT_PROTO_H

@@ -286,7 +286,7 @@ static gboolean get_begin(FtReceiver *r, const char **wrong, GError **error)
                             "the stream was stopped");
         return FALSE;
     }
-    *wrong = ft_hold_begin(r->hold, &b);
+    *wrong = ft_hold_begin(r->hold, r->h.id, &b);
     return TRUE;
 }
 

@@ -21,6 +21,7 @@ typedef enum { ITEM_BEGIN, ITEM_CHUNK, ITEM_COMMIT, ITEM_CANCEL } ItemType;
 
 typedef struct Item {
     ItemType type;
+    guint16 id;             /* BEGIN */
     FtBegin begin;
     FtBuf *buf;
     FtNote note;            /* CANCEL */
@@ -48,7 +49,8 @@ struct FtSender {
 
     /* The thread's */
     FtMode mode;
-    guint64 epoch;          /* of the open transaction */
+    guint16 id;             /* of the open transaction */
+    guint64 epoch;
     guint32 payloads;
     guint64 pages, state_len, chain;
     gint64 commit_time;     /* when COMMIT was sent; 0: not waiting */
@@ -110,11 +112,12 @@ void ft_sender_unhold(FtSender *s)
     wake_thread(s);
 }
 
-void ft_sender_begin(FtSender *s, guint64 epoch, guint32 flags)
+void ft_sender_begin(FtSender *s, guint16 id, guint64 epoch, guint32 flags)
 {
     Item *i = g_new0(Item, 1);
 
     i->type = ITEM_BEGIN;
+    i->id = id;
     i->begin.epoch = epoch;
     i->begin.flags = flags;
     s->next_payload = 1;
@@ -197,7 +200,7 @@ static gboolean put(FtSender *s, struct iovec *iov, int n, GError **error)
 static gboolean put_small(FtSender *s, FtCmd cmd, guint32 seq,
                           const void *payload, gsize len, GError **error)
 {
-    FtHeader h = {.cmd = cmd, .id = (guint16)s->epoch, .seq = seq,
+    FtHeader h = {.cmd = cmd, .id = s->id, .seq = seq,
                   .payload_len = (guint32)len};
     guint8 raw[FT_HEADER_LEN];
     struct iovec iov[2] = {
@@ -231,7 +234,7 @@ static void prepare_chunk(FtSender *s, const FtBuf *b, FtHeader *h, FtChunk *c,
         }
     }
     c->data_len = (guint32)*len;
-    *h = (FtHeader){.cmd = FT_CMD_CONTINUE, .id = (guint16)s->epoch,
+    *h = (FtHeader){.cmd = FT_CMD_CONTINUE, .id = s->id,
                     .seq = s->payloads, .payload_len = (guint32)(
                         FT_CHUNK_LEN + b->n_runs * FT_RUN_LEN + *len)};
     ft_chunk_put(h, c, b->runs, head);
@@ -249,9 +252,10 @@ static void count_chunk(FtSender *s, const FtBuf *b, const FtChunk *c)
     }
 }
 
-static void begin(FtSender *s, const FtBegin *b)
+static void begin(FtSender *s, const Item *i)
 {
-    s->epoch = b->epoch;
+    s->id = i->id;
+    s->epoch = i->begin.epoch;
     s->payloads = 1;
     s->pages = s->state_len = s->chain = 0;
 }
@@ -325,8 +329,8 @@ static gboolean send_atomic(FtSender *s, GQueue *parts, gsize payload_len,
         Item *i = l->data;
 
         if (i->type == ITEM_BEGIN) {
-            begin(s, &i->begin);
-            frame.id = (guint16)s->epoch;
+            begin(s, i);
+            frame.id = s->id;
             ft_header_put(&frame, first);
             ft_begin_put(&i->begin, first + FT_HEADER_LEN);
             if (!put(s, &iov, 1, error)) {
@@ -387,7 +391,7 @@ static gboolean send_item(FtSender *s, Item *i, GError **error)
     }
     switch (i->type) {
     case ITEM_BEGIN:
-        begin(s, &i->begin);
+        begin(s, i);
         ft_begin_put(&i->begin, out);
         return put_small(s, FT_CMD_BEGIN, 0, out, FT_BEGIN_LEN, error);
     case ITEM_CHUNK:
@@ -440,7 +444,7 @@ static gboolean take_answer(FtSender *s, const FtHeader *h, GError **error)
             report(s, FT_EVENT_CANCEL, 0, &note, NULL);
             return FALSE;
         }
-        if (!wrong && h->id != (guint16)s->epoch) {
+        if (!wrong && h->id != s->id) {
             return TRUE; /* of a transaction given up long ago */
         }
         if (!wrong && ft_step(FT_SENDER, &s->mode, FT_RECV, FT_CMD_NACK,

@@ -78,11 +78,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(FtSender, ft_sender_free)
  * Queue the parts of one transaction, in order.  A transaction whose parts
  * are all queued before any is sent, and that is small enough, goes out as
  * one ATOMIC frame: hold the sender while queueing the parts of one.
+ * id is the transaction's, another one for each attempt.
  * ft_sender_chunk() returns the payload's number within the transaction.
  */
 void ft_sender_hold(FtSender *s);
 void ft_sender_unhold(FtSender *s);
-void ft_sender_begin(FtSender *s, guint64 epoch, guint32 flags);
+void ft_sender_begin(FtSender *s, guint16 id, guint64 epoch, guint32 flags);
 guint32 ft_sender_chunk(FtSender *s, FtBuf *b);
 void ft_sender_commit(FtSender *s);
 
