@@ -29,6 +29,7 @@ struct ColoQmpClient {
     char *path; /* for messages */
     pid_t peer_pid;
     ColoQmpEventFunc on_event;
+    ColoQmpReplyFunc on_reply;
     gpointer user_data;
 
     ColoQmpLines in;
@@ -119,7 +120,12 @@ static void handle_reply(ColoQmpClient *c, JsonNode *root, JsonObject *o)
         (value && value != ignored)) {
         colo_log_debug("QMP server %s: answer to unknown id %" G_GINT64_FORMAT,
                        c->path, number);
-    } else if (value == ignored) {
+        return;
+    }
+    if (c->on_reply) {
+        c->on_reply(id, json_object_get_member(o, "return"), c->user_data);
+    }
+    if (value == ignored) {
         g_hash_table_remove(c->commands, &id);
     } else {
         g_hash_table_insert(c->commands, g_memdup2(&id, sizeof(id)),
@@ -417,6 +423,11 @@ void colo_qmp_client_ignore(ColoQmpClient *c, guint64 id)
     } else {
         g_hash_table_insert(c->commands, g_memdup2(&id, sizeof(id)), ignored);
     }
+}
+
+void colo_qmp_client_set_reply_func(ColoQmpClient *c, ColoQmpReplyFunc on_reply)
+{
+    c->on_reply = on_reply;
 }
 
 int colo_qmp_client_fd(ColoQmpClient *c)

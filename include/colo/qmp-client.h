@@ -102,6 +102,17 @@ JsonNode *colo_qmp_client_call(ColoQmpClient *c, const char *command,
 /* Forget a reply that nobody will wait for (dropped when it arrives). */
 void colo_qmp_client_ignore(ColoQmpClient *c, guint64 id);
 
+/*
+ * Called for each reply in the order of the stream, between the events, with
+ * the value of "return" or NULL for an error; also for those that are to be
+ * ignored.  Same user_data and same rule as for events: must not call the
+ * client.  Tells what happened before and what after a command of ours.
+ */
+typedef void (*ColoQmpReplyFunc)(guint64 id, JsonNode *value,
+                                 gpointer user_data);
+void colo_qmp_client_set_reply_func(ColoQmpClient *c,
+                                    ColoQmpReplyFunc on_reply);
+
 /* For poll(2): readable when colo_qmp_client_dispatch() has work. */
 int colo_qmp_client_fd(ColoQmpClient *c);
 
