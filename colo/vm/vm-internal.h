@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of colo/vm/ share; nobody else includes this. */
+#ifndef COLO_VM_INTERNAL_H
+#define COLO_VM_INTERNAL_H
+
+#include "colo/vm/vm-vmstate.h"
+#include "colo/vm/vm.h"
+#include "colo/common/qmp-wire.h"
+#include "colo/qmp-client.h"
+
+/*
+ * Device state is tens of KiB; a state or a template beyond these is not
+ * device state but a mistake.
+ */
+#define COLO_VM_MAX_STATE (32u * 1024 * 1024)
+#define COLO_VM_MAX_IMAGE (128u * 1024 * 1024)
+
+/* How our descriptors, nodes and jobs are told from others' in QEMU. */
+#define COLO_VM_FD_CAPTURE  "colo-capture"
+#define COLO_VM_FD_VMSTATE  "colo-vmstate"
+#define COLO_VM_NODE_PREFIX "colo-vmstate-"
+#define COLO_VM_FILE_PREFIX "colo-vmfile-"
+#define COLO_VM_JOB         "colo-vmstate"
+
+/* The guest's RAM backend, in QEMU and mapped here. */
+typedef struct ColoVmRam {
+    char *backend; /* QOM path, "/objects/ram" */
+    guint64 addr;  /* in QEMU */
+    gsize bytes;
+    guint8 *map;
+    gsize map_bytes;
+} ColoVmRam;
+
+/* A memfd that QEMU holds in one of its fdsets. */
+typedef struct ColoVmFdset {
+    int fd;         /* ours, read and write; -1: not made yet */
+    int shared;     /* write-only description shared with QEMU, or -1 */
+    gint64 id;
+    char path[40];  /* "/dev/fdset/ID" */
+} ColoVmFdset;
+
+struct ColoVm {
+    ColoQmpClient *qmp;
+    char *qmp_path;
+    gint64 timeout_us;
+    ColoVmEventFunc on_event;
+    gpointer user_data;
+
+    pid_t pid;
+    guint64 start_time;
+    char *version;
+    char *machine;
+    char *description;
+    ColoVmRam ram;
+
+    /*
+     * The run state as the monitor's stream tells it.  The order of replies
+     * and events in the stream is the order of execution.  A stop or cont of
+     * ours is sent right behind a query-status; a STOP or RESUME between
+     * the replies to these two is our own doing, any other is somebody
+     * else's.  (A stop by others between the two commands, or while we hold
+     * the guest stopped, changes nothing in QEMU and leaves no trace.)
+     */
+    gboolean running;
+    guint64 status_id;          /* that query-status, until its reply */
+    guint64 own_id;             /* our stop or cont, until its reply */
+    gboolean own;               /* between the two replies */
+    gboolean was_running;       /* what the query-status said */
+    char was_status[32];        /* and QEMU's word for it */
+    gboolean disturbed;         /* a foreign stop or cont since it was reset */
+    gboolean foreign_stopped;   /* the last of these was a stop */
+    gboolean loading;           /* resets are snapshot-load's */
+    gboolean job_concluded;
+    char *shutdown_reason;      /* SHUTDOWN's, once seen */
+
+    /* capture */
+    gboolean capturing;
+    gint64 capture_start;
+    guint64 save_id;            /* reply not waited for yet, or 0 */
+    ColoVmFdset capture;
+    GByteArray *state;
+
+    /* restore */
+    ColoVmFdset image;
+    char *image_node, *image_file;
+    ColoVmstateMap map;         /* map.n == 0: not prepared */
+    GByteArray *config;
+    GByteArray *blob;
+};
+
+/* --- vm.c: calls to QEMU --- */
+
+/* The deadline for something that starts now. */
+gint64 colo_vm_deadline(const ColoVm *vm);
+
+/* Turn the QMP client's error (consumed) into ours. */
+void colo_vm_take_error(ColoVm *vm, GError *qmp_error, const char *what,
+                        GError **error);
+
+/* Wait for a reply within the QMP timeout; what: for the message. */
+JsonNode *colo_vm_wait(ColoVm *vm, guint64 id, const char *what,
+                       GError **error);
+JsonNode *colo_vm_call(ColoVm *vm, const char *command, JsonObject *args,
+                       GError **error);
+gboolean colo_vm_do(ColoVm *vm, const char *command, JsonObject *args,
+                    GError **error);
+
+/* A human monitor command's text. */
+char *colo_vm_hmp(ColoVm *vm, const char *line, GError **error);
+
+/* A property of a QOM object, NULL with error when there is none. */
+JsonNode *colo_vm_qom_get(ColoVm *vm, const char *path, const char *property,
+                          GError **error);
+char *colo_vm_qom_string(ColoVm *vm, const char *path, const char *property,
+                         GError **error);
+
+/*
+ * Queue query-status and then command, "stop" or "cont", as our own act.
+ * Returns the id of command; vm->was_running and was_status are valid once
+ * its reply was waited for.
+ */
+guint64 colo_vm_send_own(ColoVm *vm, const char *command);
+
+/* An object of strings: name, value, ..., NULL. */
+JsonObject *colo_vm_strings(const char *name, ...) G_GNUC_NULL_TERMINATED;
+
+/* The object in a reply, or element i of an array; NULL if it is none. */
+JsonObject *colo_vm_node_object(JsonNode *node);
+JsonArray *colo_vm_node_array(JsonNode *node);
+JsonObject *colo_vm_element(JsonArray *a, guint i);
+
+/* --- vm-fdset.c --- */
+
+/* Remove the sets a predecessor left under this name. */
+gboolean colo_vm_fdset_sweep(ColoVm *vm, const char *name, GError **error);
+
+/*
+ * Make a memfd and give QEMU descriptors of it in a fdset of its own.
+ * readable: one for reading and one for both; else a write-only one whose
+ * description (file offset) is shared with set->shared.
+ */
+gboolean colo_vm_fdset_make(ColoVm *vm, ColoVmFdset *set, const char *name,
+                            gboolean readable, GError **error);
+void colo_vm_fdset_close(ColoVmFdset *set);
+
+/* --- the steps of colo_vm_open() --- */
+gboolean colo_vm_ram_find(ColoVm *vm, GError **error);        /* vm-ram.c */
+gboolean colo_vm_ram_map(ColoVm *vm, pid_t pid, GError **error);
+void colo_vm_ram_unmap(ColoVm *vm);
+/* vm-blocks.c: over QMP, and once the pid is known */
+gboolean colo_vm_check_protectable(ColoVm *vm, GError **error);
+gboolean colo_vm_check_no_vhost_fd(pid_t pid, GError **error);
+gboolean colo_vm_describe(ColoVm *vm, GError **error);        /* vm-describe.c */
+
+/* --- vm-describe.c: what colo_vm_check_same() does --- */
+gboolean colo_vm_check_same_text(const char *ours, const char *theirs,
+                                 GError **error);
+
+/* --- vm-load.c --- */
+void colo_vm_restore_close(ColoVm *vm);
+
+#endif
