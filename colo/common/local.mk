@@ -8,6 +8,7 @@ libcolocommon_la_SOURCES = \
 	include/colo/qmp-client.h \
 	include/colo/qmp-server.h \
 	colo/common/bitmap.c \
+	colo/common/histogram.c \
 	colo/common/log.c \
 	colo/common/qmp-client.c \
 	colo/common/qmp-dispatch.c \
@@ -16,5 +17,7 @@ libcolocommon_la_SOURCES = \
 	colo/common/qmp-server.c \
 	colo/common/qmp-wire.c \
 	colo/common/qmp-wire.h \
+	colo/common/sockaddr.c \
 	colo/common/unix-socket.c \
 	colo/common/unix-socket.h
+libcolocommon_la_LIBADD = -lm
