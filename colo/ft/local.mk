@@ -7,6 +7,7 @@ libcoloft_la_SOURCES = \
 	colo/ft/ft-io.h colo/ft/ft-io.c \
 	colo/ft/ft-coding.h colo/ft/ft-coding.c \
 	colo/ft/ft-hold.h colo/ft/ft-hold.c \
+	colo/ft/ft-log.h colo/ft/ft-log.c \
 	colo/ft/ft-receiver.h colo/ft/ft-receiver.c \
 	colo/ft/ft-sender.h colo/ft/ft-sender.c colo/ft/ft-pool.c
 libcoloft_la_LIBADD = $(LZ4_LIBS) $(ZSTD_LIBS)
