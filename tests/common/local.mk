@@ -3,19 +3,24 @@
 COMMON_TESTS = \
 	tests/common/test-histogram \
 	tests/common/test-log \
+	tests/common/test-options \
 	tests/common/test-qmp-client \
 	tests/common/test-qmp-server \
 	tests/common/test-sockaddr
 check_PROGRAMS += $(COMMON_TESTS)
 TESTS += $(COMMON_TESTS)
 
+CAPTURE = tests/common/capture.c tests/common/capture.h
 RAW_PEER = tests/common/raw-peer.c tests/common/raw-peer.h
 
 tests_common_test_histogram_SOURCES = tests/common/test-histogram.c
 tests_common_test_histogram_LDADD = $(UNIT_LIBS) -lm
 
-tests_common_test_log_SOURCES = tests/common/test-log.c
+tests_common_test_log_SOURCES = tests/common/test-log.c $(CAPTURE)
 tests_common_test_log_LDADD = $(UNIT_LIBS)
+
+tests_common_test_options_SOURCES = tests/common/test-options.c $(CAPTURE)
+tests_common_test_options_LDADD = $(UNIT_LIBS)
 
 tests_common_test_qmp_client_SOURCES = \
 	tests/common/test-qmp-client.c $(RAW_PEER)

@@ -2,14 +2,13 @@
 /* Log lines: their form on a terminal and for the journal, one per call. */
 #include "colo/log.h"
 
+#include "capture.h"
+
 #include <errno.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static int saved_stderr, pipe_fds[2];
 
 /* From here on stderr is a pipe, which the journal owns if asked. */
 static void capture(gboolean journal)
@@ -17,28 +16,17 @@ static void capture(gboolean journal)
     g_autofree char *stream = NULL;
     struct stat st;
 
-    fflush(stderr);
-    saved_stderr = dup(STDERR_FILENO);
-    g_assert_cmpint(pipe(pipe_fds), ==, 0);
-    g_assert_cmpint(dup2(pipe_fds[1], STDERR_FILENO), ==, STDERR_FILENO);
-    close(pipe_fds[1]);
+    capture_start();
     g_assert_cmpint(fstat(STDERR_FILENO, &st), ==, 0);
     stream = g_strdup_printf("%ju:%ju", (uintmax_t)st.st_dev,
                              (uintmax_t)st.st_ino + !journal);
     g_setenv("JOURNAL_STREAM", stream, TRUE);
 }
 
-/* The lines written since; less than a pipe holds. */
 static char **captured(void)
 {
-    static char text[65536];
-    ssize_t n;
+    g_autofree char *text = capture_end();
 
-    dup2(saved_stderr, STDERR_FILENO);
-    close(saved_stderr);
-    n = read(pipe_fds[0], text, sizeof(text) - 1);
-    close(pipe_fds[0]);
-    text[MAX(n, 0)] = 0;
     return g_strsplit(text, "\n", -1);
 }
 
