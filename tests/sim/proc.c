@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Processes under test. */
+#include "tests/sim/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { KILL_MS = 10000 };
+
+char *build_path(const char *relative)
+{
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    g_autofree char *sim = g_path_get_dirname(self);
+    g_autofree char *tests = g_path_get_dirname(sim);
+    g_autofree char *top = g_path_get_dirname(tests);
+    const char *env = g_getenv("COLO_BUILDDIR");
+
+    return g_build_filename(env ? env : top, relative, NULL);
+}
+
+Proc *proc_start(const char *name, const char *log, const char *env,
+                 char **argv)
+{
+    Proc *p = g_new0(Proc, 1);
+    pid_t parent = getpid();
+
+    p->name = g_strdup(name);
+    p->pid = fork();
+    g_assert_cmpint(p->pid, >=, 0);
+    if (p->pid == 0) {
+        int fd = open("/dev/null", O_RDONLY);
+
+        /* Only calls that are safe after a fork in a threaded process. */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent) {
+            _exit(126);
+        }
+        dup2(fd, STDIN_FILENO);
+        fd = log ? open(log, O_WRONLY | O_CREAT | O_APPEND, 0644)
+                 : STDERR_FILENO;
+        dup2(fd, STDOUT_FILENO);
+        dup2(fd, STDERR_FILENO);
+        for (fd = 3; fd < 256; fd++) {
+            close(fd);
+        }
+        if (env) {
+            putenv((char *)env);
+        }
+        execv(argv[0], argv);
+        _exit(127);
+    }
+    return p;
+}
+
+static gboolean reap(Proc *p, int flags)
+{
+    if (!p->gone && waitpid(p->pid, &p->status, flags) == p->pid) {
+        p->gone = TRUE;
+    }
+    return p->gone;
+}
+
+gboolean proc_alive(Proc *p)
+{
+    return !reap(p, WNOHANG);
+}
+
+gboolean proc_wait(Proc *p, int ms)
+{
+    gint64 end = g_get_monotonic_time() + ms * G_TIME_SPAN_MILLISECOND;
+
+    while (!reap(p, WNOHANG)) {
+        if (g_get_monotonic_time() > end) {
+            return FALSE;
+        }
+        g_usleep(500);
+    }
+    return TRUE;
+}
+
+int proc_code(const Proc *p)
+{
+    if (!p->gone) {
+        return -1;
+    }
+    return WIFEXITED(p->status) ? WEXITSTATUS(p->status)
+                                : 128 + WTERMSIG(p->status);
+}
+
+void proc_signal(Proc *p, int sig)
+{
+    if (proc_alive(p)) {
+        kill(p->pid, sig);
+    }
+}
+
+void proc_kill(Proc *p)
+{
+    proc_signal(p, SIGKILL);
+    if (!proc_wait(p, KILL_MS)) {
+        g_error("%s (pid %d) does not die", p->name, (int)p->pid);
+    }
+}
+
+void proc_free(Proc *p)
+{
+    if (p) {
+        proc_kill(p);
+        g_free(p->name);
+        g_free(p);
+    }
+}

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* sim-qemu: block nodes, jobs, saving and loading state. */
+#include "tests/sim/sim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct Node {
+    char *name;
+    char *below;    /* qcow2: the node of its file; NULL: a file */
+    char *filename;
+    int fd;
+} Node;
+
+typedef struct Job {
+    char *id;
+    char *type;     /* the command that started it */
+    char *node;
+    char *tag;
+    char *error;
+    guint64 size;
+    gboolean concluded;
+} Job;
+
+static GPtrArray *nodes, *jobs;
+static gboolean ignore_shared;
+
+static Node *find_node(const char *name)
+{
+    for (guint i = 0; nodes && i < nodes->len; i++) {
+        Node *n = g_ptr_array_index(nodes, i);
+
+        if (g_str_equal(n->name, name)) {
+            return n;
+        }
+    }
+    return NULL;
+}
+
+static void node_free(gpointer p)
+{
+    Node *n = p;
+
+    if (n->fd >= 0) {
+        close(n->fd);
+    }
+    g_free(n->name);
+    g_free(n->below);
+    g_free(n->filename);
+    g_free(n);
+}
+
+static char *blockdev_add(JsonObject *args, GError **error)
+{
+    const char *driver = sim_arg(args, "driver"), *name;
+    const char *below = sim_arg(args, "file");
+    Node *n;
+
+    name = sim_arg(args, "node-name");
+    if (!*name || find_node(name)) {
+        return sim_fail(error, "Duplicate or missing node name '%s'", name);
+    }
+    n = g_new0(Node, 1);
+    n->fd = -1;
+    if (g_str_equal(driver, "file")) {
+        n->filename = g_strdup(sim_arg(args, "filename"));
+        n->fd = sim_fdset_open(n->filename, O_RDWR);
+    } else if (find_node(below)) {
+        n->below = g_strdup(below);
+        n->fd = fcntl(find_node(below)->fd, F_DUPFD_CLOEXEC, 0);
+    }
+    if (n->fd < 0) {
+        node_free(n);
+        return sim_fail(error, "Could not open '%s': No such file or directory",
+                        sim_arg(args, "filename"));
+    }
+    n->name = g_strdup(name);
+    if (!nodes) {
+        nodes = g_ptr_array_new_with_free_func(node_free);
+    }
+    g_ptr_array_add(nodes, n);
+    return g_strdup("{}");
+}
+
+static char *blockdev_del(JsonObject *args, GError **error)
+{
+    const char *name = sim_arg(args, "node-name");
+    Node *n = find_node(name);
+
+    if (!n) {
+        return sim_fail(error, "Failed to find node with node-name='%s'",
+                        name);
+    }
+    for (guint i = 0; i < nodes->len; i++) {
+        Node *above = g_ptr_array_index(nodes, i);
+
+        if (above->below && g_str_equal(above->below, name)) {
+            return sim_fail(error, "Block device %s is in use", name);
+        }
+    }
+    g_ptr_array_remove(nodes, n);
+    return g_strdup("{}");
+}
+
+static char *query_nodes(JsonObject *args, GError **error)
+{
+    GString *s = g_string_new("[");
+
+    for (guint i = 0; nodes && i < nodes->len; i++) {
+        Node *n = g_ptr_array_index(nodes, i);
+
+        g_string_append_printf(s,
+                               "%s{\"node-name\":\"%s\",\"drv\":\"%s\","
+                               "\"file\":\"%s\",\"ro\":false}",
+                               i ? "," : "", n->name,
+                               n->below ? "qcow2" : "file",
+                               n->below ? n->below : n->filename);
+    }
+    g_string_append_c(s, ']');
+    return g_string_free(s, FALSE);
+}
+
+/* --- Jobs --- */
+
+static void job_event(Job *job, const char *status)
+{
+    g_autofree char *data = g_strdup_printf(
+        "{\"status\":\"%s\",\"id\":\"%s\"}", status, job->id);
+
+    sim_event("JOB_STATUS_CHANGE", data);
+}
+
+/* FALSE with *why, a static text. */
+static gboolean save_snapshot(Job *job, const char **why)
+{
+    gboolean was = sim_guest_running(), ok;
+    g_autoptr(GByteArray) stream = NULL;
+
+    if (!ignore_shared) {
+        *why = "this simulation does not save RAM: x-ignore-shared is off";
+        return FALSE;
+    }
+    sim_stop("save-vm");
+    stream = sim_stream_wrap(sim_guest_save(), TRUE);
+    ok = sim_image_save(find_node(job->node)->fd, job->tag, stream, why);
+    if (was) {
+        sim_cont();
+    }
+    return ok;
+}
+
+static gboolean load_snapshot(Job *job, const char **why)
+{
+    gboolean was = sim_guest_running(), ok;
+    g_autoptr(GByteArray) stream = NULL;
+
+    sim_stop("restore-vm");
+    stream = sim_image_load(find_node(job->node)->fd, job->tag, why);
+    if (!stream) {
+        if (was) {
+            sim_cont();
+        }
+        return FALSE;
+    }
+    if (ignore_shared) {
+        *why = "capability x-ignore-shared is on: the stream says it is off";
+        return FALSE;
+    }
+    sim_guest_scribble();
+    ok = sim_stream_load(stream, why);
+    if (ok && was) {
+        sim_cont();
+    }
+    return ok;
+}
+
+static void run_job(void *arg)
+{
+    g_autofree char *point = NULL;
+    const char *why = "arranged to fail";
+    Job *job = arg;
+    gboolean ok;
+
+    job_event(job, "running");
+    point = g_strconcat("job-", job->type, NULL);
+    ok = !sim_point("before", point);
+    if (ok && !find_node(job->node)) {
+        why = "no such node";
+        ok = FALSE;
+    }
+    if (ok && g_str_equal(job->type, "blockdev-create")) {
+        why = "Could not format: No space left on device";
+        ok = sim_image_format(find_node(job->node)->fd, job->size);
+    } else if (ok && g_str_equal(job->type, "snapshot-save")) {
+        ok = save_snapshot(job, &why);
+    } else if (ok) {
+        ok = load_snapshot(job, &why);
+    }
+    if (sim_point("after", point) && ok) {
+        ok = FALSE;
+    }
+    if (!ok) {
+        job->error = g_strdup(why);
+        job_event(job, "aborting");
+    } else {
+        job_event(job, "waiting");
+        job_event(job, "pending");
+    }
+    job->concluded = TRUE;
+    job_event(job, "concluded");
+}
+
+static Job *find_job(const char *id)
+{
+    for (guint i = 0; jobs && i < jobs->len; i++) {
+        Job *j = g_ptr_array_index(jobs, i);
+
+        if (g_str_equal(j->id, id)) {
+            return j;
+        }
+    }
+    return NULL;
+}
+
+static char *start_job(const char *type, JsonObject *args, const char *node,
+                       guint64 size, GError **error)
+{
+    const char *id = sim_arg(args, "job-id");
+    Job *job;
+
+    if (find_job(id)) {
+        return sim_fail(error, "Job ID '%s' already in use", id);
+    }
+    if (!jobs) {
+        jobs = g_ptr_array_new();
+    }
+    job = g_new0(Job, 1);
+    job->id = g_strdup(id);
+    job->type = g_strdup(type);
+    job->node = g_strdup(node);
+    job->tag = g_strdup(sim_arg(args, "tag"));
+    job->size = size;
+    g_ptr_array_add(jobs, job);
+    job_event(job, "created");
+    sim_later(run_job, job);
+    return g_strdup("{}");
+}
+
+static char *blockdev_create(JsonObject *args, GError **error)
+{
+    JsonObject *o = json_object_has_member(args, "options")
+                        ? json_object_get_object_member(args, "options")
+                        : NULL;
+
+    if (!o) {
+        return sim_fail(error, "Parameter 'options' is missing");
+    }
+    return start_job("blockdev-create", args, sim_arg(o, "file"),
+                     json_object_get_int_member_with_default(o, "size", 0),
+                     error);
+}
+
+static char *snapshot_save(JsonObject *args, GError **error)
+{
+    return start_job("snapshot-save", args, sim_arg(args, "vmstate"), 0, error);
+}
+
+static char *snapshot_load(JsonObject *args, GError **error)
+{
+    return start_job("snapshot-load", args, sim_arg(args, "vmstate"), 0, error);
+}
+
+static char *query_jobs(JsonObject *args, GError **error)
+{
+    GString *s = g_string_new("[");
+
+    for (guint i = 0; jobs && i < jobs->len; i++) {
+        Job *j = g_ptr_array_index(jobs, i);
+
+        g_string_append_printf(
+            s,
+            "%s{\"current-progress\":1,\"total-progress\":1,\"type\":\"%s\","
+            "\"id\":\"%s\",\"status\":\"%s\"",
+            i ? "," : "", j->type, j->id, j->concluded ? "concluded" : "running");
+        if (j->error) {
+            g_string_append_printf(s, ",\"error\":\"%s\"", j->error);
+        }
+        g_string_append_c(s, '}');
+    }
+    g_string_append_c(s, ']');
+    return g_string_free(s, FALSE);
+}
+
+static char *job_dismiss(JsonObject *args, GError **error)
+{
+    Job *job = find_job(sim_arg(args, "id"));
+
+    if (!job || !job->concluded) {
+        return sim_fail(error, "Job not found or not concluded");
+    }
+    job_event(job, "null");
+    g_ptr_array_remove(jobs, job);
+    g_free(job->id);
+    g_free(job->type);
+    g_free(job->node);
+    g_free(job->tag);
+    g_free(job->error);
+    g_free(job);
+    return g_strdup("{}");
+}
+
+/* --- State --- */
+
+static char *set_capabilities(JsonObject *args, GError **error)
+{
+    JsonArray *caps = json_object_has_member(args, "capabilities")
+                          ? json_object_get_array_member(args, "capabilities")
+                          : NULL;
+
+    for (guint i = 0; caps && i < json_array_get_length(caps); i++) {
+        JsonObject *c = json_array_get_object_element(caps, i);
+
+        if (g_str_equal(sim_arg(c, "capability"), "x-ignore-shared")) {
+            ignore_shared = json_object_get_boolean_member(c, "state");
+        }
+    }
+    return g_strdup("{}");
+}
+
+static char *save_devices(JsonObject *args, GError **error)
+{
+    gboolean was = sim_guest_running();
+    g_autoptr(GByteArray) stream = NULL;
+    const char *path = sim_arg(args, "filename");
+    int fd = sim_fdset_open(path, O_WRONLY);
+    ssize_t put;
+
+    if (fd < 0) {
+        return sim_fail(error, "Could not open '%s': Bad file descriptor",
+                        path);
+    }
+    sim_stop("save-vm");
+    stream = sim_stream_wrap(sim_guest_save(), FALSE);
+    put = write(fd, stream->data, stream->len);
+    close(fd);
+    if (was) {
+        sim_cont();
+    }
+    return put == (ssize_t)stream->len
+               ? g_strdup("{}")
+               : sim_fail(error, "Failed to save device state: %s",
+                          put < 0 ? g_strerror(errno) : "short write");
+}
+
+const SimCommand sim_block_commands[] = {
+    {"add-fd", sim_cmd_add_fd},
+    {"remove-fd", sim_cmd_remove_fd},
+    {"query-fdsets", sim_cmd_query_fdsets},
+    {"blockdev-add", blockdev_add},
+    {"blockdev-del", blockdev_del},
+    {"blockdev-create", blockdev_create},
+    {"query-named-block-nodes", query_nodes},
+    {"query-jobs", query_jobs},
+    {"job-dismiss", job_dismiss},
+    {"snapshot-save", snapshot_save},
+    {"snapshot-load", snapshot_load},
+    {"migrate-set-capabilities", set_capabilities},
+    {"xen-save-devices-state", save_devices},
+    {NULL, NULL},
+};

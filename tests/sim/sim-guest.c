@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * sim-qemu's guest.
+ *
+ * Theory of operation: a chain of steps.  Each takes a few pages at random
+ * (its random numbers are part of its state), takes their content into the
+ * chain's hash, and writes them anew: whole, a word of them, or zeroes.
+ * The CPU keeps the sum of the hashes of all pages.  So one page from
+ * another moment than the CPU's state, whole or torn, makes a sum that is
+ * not the CPU's: all pages are summed up anew before the first step after
+ * each load and reset, and each CHECK_STEPS steps.
+ */
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "tests/sim/sim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    PAGE = 4096,
+    PAGES_A_STEP = 4,
+    LOG_STEPS = 50,
+    CHECK_STEPS = 2000,
+    SCRIBBLED = 24,
+};
+
+/* All of it little endian and without padding, as it is in the stream. */
+typedef struct SimCpu {
+    guint64 boot;   /* resets so far */
+    guint64 step;
+    guint64 hash;
+    guint64 rng;
+    guint64 sum;    /* of all pages' hashes */
+} SimCpu;
+
+/*
+ * lock: cpu, running, verify, broken; held by the vCPU during a step, so
+ * whoever has it sees the guest between two steps.  Status belongs to the
+ * main thread.
+ */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
+static SimCpu cpu;
+static gboolean running, verify, broken;
+static const char *status = "prelaunch";
+
+static guint8 *ram;
+static guint64 n_pages;
+static int log_fd = -1;
+static pid_t vcpu_tid;
+
+static void write_line(const char *word, const char *detail)
+{
+    char line[256];
+    struct timespec t;
+    int n;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    n = snprintf(line, sizeof(line), "%lld.%06ld %s %llu %016llx %s\n",
+                 (long long)t.tv_sec, t.tv_nsec / 1000, word,
+                 (unsigned long long)cpu.step, (unsigned long long)cpu.hash,
+                 detail);
+    if (log_fd >= 0 && write(log_fd, line, n) != n) {
+        abort();
+    }
+}
+
+void sim_log(const char *word, const char *detail)
+{
+    pthread_mutex_lock(&lock);
+    write_line(word, detail);
+    pthread_mutex_unlock(&lock);
+}
+
+static guint64 next_random(void)
+{
+    /* SplitMix64 */
+    guint64 z = cpu.rng += G_GUINT64_CONSTANT(0x9e3779b97f4a7c15);
+
+    z = (z ^ (z >> 30)) * G_GUINT64_CONSTANT(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * G_GUINT64_CONSTANT(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+static guint64 page_hash(guint64 page)
+{
+    return XXH3_64bits_withSeed(ram + page * PAGE, PAGE, page + 1);
+}
+
+static guint64 all_pages(void)
+{
+    guint64 sum = 0;
+
+    for (guint64 i = 0; i < n_pages; i++) {
+        sum += page_hash(i);
+    }
+    return sum;
+}
+
+static void check(void)
+{
+    if (!broken && all_pages() != cpu.sum) {
+        broken = TRUE;
+        write_line("BROKEN", "CHAIN BROKEN: RAM and CPU are not of one moment");
+    }
+}
+
+static void fill(guint64 page, guint64 value)
+{
+    guint64 *word = (guint64 *)(ram + page * PAGE);
+
+    for (int i = 0; i < PAGE / 8; i++) {
+        word[i] = value += G_GUINT64_CONSTANT(0x9e3779b97f4a7c15);
+    }
+}
+
+static void step(void)
+{
+    for (int i = 0; i < PAGES_A_STEP; i++) {
+        guint64 r = next_random(), page = (r >> 8) % n_pages;
+        guint64 old = page_hash(page);
+
+        cpu.hash = (cpu.hash ^ old) * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15);
+        cpu.hash ^= cpu.hash >> 29;
+        switch (r % 8) {
+        case 0:
+            memset(ram + page * PAGE, 0, PAGE);
+            break;
+        case 1:
+        case 2:
+            *(guint64 *)(ram + page * PAGE + (r >> 56) * 16) = cpu.hash;
+            break;
+        default:
+            fill(page, cpu.hash);
+        }
+        cpu.sum += page_hash(page) - old;
+    }
+    cpu.rng ^= (guint64)sim_options.salt;
+    cpu.step++;
+    if (cpu.step % CHECK_STEPS == 0) {
+        check();
+    }
+    if (cpu.step % LOG_STEPS == 0) {
+        write_line("chain", "");
+    }
+}
+
+static void *vcpu(void *arg)
+{
+    struct timespec pause = {0, sim_options.step_us * 1000L};
+
+    pthread_mutex_lock(&lock);
+    vcpu_tid = syscall(SYS_gettid);
+    pthread_cond_broadcast(&wake);
+    for (;;) {
+        while (!running || broken) {
+            pthread_cond_wait(&wake, &lock);
+        }
+        if (verify) {
+            verify = FALSE;
+            check();
+            write_line("resumed", "");
+            continue;
+        }
+        step();
+        pthread_mutex_unlock(&lock);
+        nanosleep(&pause, NULL);
+        pthread_mutex_lock(&lock);
+    }
+    return NULL;
+}
+
+void sim_guest_boot(void)
+{
+    guint64 boot = cpu.boot + 1;
+
+    cpu = (SimCpu){.boot = boot, .rng = (guint64)sim_options.seed + boot};
+    for (guint64 i = 0; i < n_pages; i++) {
+        guint64 r = next_random();
+
+        if (r % 4) {
+            fill(i, r);
+        } else {
+            memset(ram + i * PAGE, 0, PAGE);
+        }
+    }
+    cpu.sum = all_pages();
+}
+
+void sim_guest_start(void)
+{
+    gsize bytes = (gsize)sim_options.ram_mib << 20;
+    pthread_t thread;
+    int fd = memfd_create("memory-backend-memfd", MFD_CLOEXEC);
+
+    if (fd < 0 || ftruncate(fd, bytes) < 0 ||
+        (ram = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)) ==
+            MAP_FAILED) {
+        perror("sim-qemu: RAM");
+        exit(1);
+    }
+    /* As QEMU does, the descriptor stays open. */
+    n_pages = bytes / PAGE;
+    if (sim_options.log) {
+        log_fd = open(sim_options.log,
+                      O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+        if (log_fd < 0) {
+            perror("sim-qemu: log");
+            exit(1);
+        }
+    }
+    sim_guest_boot();
+    write_line("boot", "");
+    if (pthread_create(&thread, NULL, vcpu, NULL)) {
+        exit(1);
+    }
+    pthread_mutex_lock(&lock);
+    while (!vcpu_tid) {
+        pthread_cond_wait(&wake, &lock);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+gboolean sim_guest_running(void)
+{
+    return g_str_equal(status, "running");
+}
+
+const char *sim_guest_status(void)
+{
+    return status;
+}
+
+void *sim_guest_ram(void)
+{
+    return ram;
+}
+
+pid_t sim_guest_thread(void)
+{
+    return vcpu_tid;
+}
+
+void sim_guest_stop(const char *why)
+{
+    pthread_mutex_lock(&lock);
+    running = FALSE;
+    pthread_mutex_unlock(&lock);
+    status = why;
+}
+
+void sim_guest_cont(void)
+{
+    pthread_mutex_lock(&lock);
+    running = TRUE;
+    status = "running";
+    pthread_cond_broadcast(&wake);
+    pthread_mutex_unlock(&lock);
+}
+
+/* Firmware tables and option ROMs land here and there. */
+void sim_guest_scribble(void)
+{
+    guint64 page = 0;
+
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i < SCRIBBLED; i++) {
+        page = (page + 1 + (guint64)random() % (n_pages / 16)) % n_pages;
+        fill(page, (guint64)random() << 32 | (guint64)random());
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+/* The rest of the device state: all of it follows from the CPU's. */
+static void add_filler(GByteArray *out, const SimCpu *of, guint32 bytes)
+{
+    guint64 v = of->hash ^ of->step;
+    gsize from = out->len;
+
+    g_byte_array_set_size(out, from + bytes);
+    for (guint32 i = 0; i < bytes; i++) {
+        v = v * G_GUINT64_CONSTANT(6364136223846793005) + 1442695040888963407;
+        out->data[from + i] = v >> 56;
+    }
+}
+
+GByteArray *sim_guest_save(void)
+{
+    GByteArray *out = g_byte_array_new();
+    guint32 filler = sim_options.device_bytes;
+    char detail[64];
+    guint64 digest;
+
+    pthread_mutex_lock(&lock);
+    g_byte_array_append(out, (guint8 *)&cpu, sizeof(cpu));
+    g_byte_array_append(out, (guint8 *)&filler, sizeof(filler));
+    add_filler(out, &cpu, filler);
+    digest = XXH3_64bits(out->data, out->len);
+    g_byte_array_append(out, (guint8 *)&digest, sizeof(digest));
+    snprintf(detail, sizeof(detail), "sum=%016llx boot=%llu",
+             (unsigned long long)cpu.sum, (unsigned long long)cpu.boot);
+    write_line("save", detail);
+    pthread_mutex_unlock(&lock);
+    return out;
+}
+
+gboolean sim_guest_load(const guint8 *data, gsize len, const char **why)
+{
+    guint64 digest;
+    char detail[64];
+
+    if (len < sizeof(SimCpu) + sizeof(guint32) + sizeof(digest)) {
+        *why = "the CPU's section is cut off";
+        return FALSE;
+    }
+    memcpy(&digest, data + len - sizeof(digest), sizeof(digest));
+    if (digest != XXH3_64bits(data, len - sizeof(digest))) {
+        *why = "the CPU's section is mixed up";
+        return FALSE;
+    }
+    pthread_mutex_lock(&lock);
+    memcpy(&cpu, data, sizeof(cpu));
+    verify = TRUE;
+    snprintf(detail, sizeof(detail), "sum=%016llx boot=%llu",
+             (unsigned long long)cpu.sum, (unsigned long long)cpu.boot);
+    write_line("load", detail);
+    pthread_mutex_unlock(&lock);
+    return TRUE;
+}
