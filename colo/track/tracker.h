@@ -19,7 +19,20 @@
  *  compare     a 128 bit hash of each page's last copy; works anywhere.
  *
  * The order that makes it right: collect, then copy the page, then
- * colo_tracker_copied() with the bytes of the copy (not of the page).
+ * colo_tracker_copied() with the bytes of the copy (not of the page).  The
+ * caller keeps what collect() gave it until it has copied the page: a page
+ * that waits there is not reported again.  Where the caller itself writes to
+ * the RAM, through ram, it says so by colo_tracker_copied() as well.
+ *
+ * Files that the process reads by direct I/O (QEMU's cache=none) make uffd's
+ * quiesced collect read all pages that were reported since the last one.
+ * With such files, a quiesced collect right after colo_tracker_new() keeps
+ * the next one short.
+ *
+ * Blind spots of uffd and soft-dirty: memory written by another process
+ * (vhost-user) or by a device (VFIO).  Of soft-dirty without libcolotrack.so
+ * in the process: MADV_DONTNEED on written pages that are read again before
+ * the next collect (QEMU never does that to shared memory alone).
  *
  * A tracker belongs to one thread at a time.
  */
@@ -66,10 +79,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ColoTracker, colo_tracker_free)
 ColoTrackerKind colo_tracker_kind(const ColoTracker *t);
 
 /*
+ * Why AUTO took none of the kinds before this one, as text for an operator
+ * ("uffd: ...; soft-dirty: ..."); empty if there is nothing to say.
+ */
+const char *colo_tracker_passed_over(const ColoTracker *t);
+
+/*
  * OR into dirty (n_pages bits) the pages that must be copied again.
  * quiesced: nothing writes to the RAM during this call.
- * Fails when the process is gone or the tracker broke (the caller then
- * starts over with a full copy).
+ * Fails when the process is gone (G_IO_ERROR_CLOSED) or the tracker broke;
+ * the caller then starts over with a full copy.
  */
 gboolean colo_tracker_collect(ColoTracker *t, ColoBitmap *dirty,
                               gboolean quiesced, GError **error);

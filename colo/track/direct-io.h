@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Does a process read files past the page cache, straight into its memory? */
+#ifndef COLO_TRACK_DIRECT_IO_H
+#define COLO_TRACK_DIRECT_IO_H
+
+#include <glib.h>
+
+/* proc_fd: its /proc folder.  TRUE also when that cannot be found out. */
+gboolean colo_track_has_direct_io(int proc_fd);
+
+#endif
