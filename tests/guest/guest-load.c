@@ -11,7 +11,8 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define MIB 1048576u
+#define MIB        1048576u
+#define KEEP_BYTES (8 * MIB)
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -81,7 +82,7 @@ static void *load_thread(void *unused)
             round = 0;
             if (mib != 0) {
                 buf = mmap(NULL, (size_t)mib * MIB, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
                 if (buf == MAP_FAILED) {
                     say("load: no memory for %u MiB: %m", mib);
                     return NULL;
@@ -144,7 +145,11 @@ void fill_free(void)
 void fill_random(void)
 {
     fill_free();
-    filled_bytes = available_bytes() / 100 * 85 / MIB * MIB;
+    /* The rest is for the kernel, which panics when it has no memory. */
+    size_t available = available_bytes();
+    filled_bytes = available > KEEP_BYTES
+                       ? (available - KEEP_BYTES) / 100 * 85 / MIB * MIB
+                       : 0;
     if (filled_bytes == 0) {
         say("fill: no memory is free");
         return;

@@ -45,20 +45,39 @@ stopped_stands_still()
 }
 check "the chain stands still while the guest is stopped" stopped_stands_still
 
-# What a wrong checkpoint does: one page, then all RAM, from another moment
-tear()
+# What a wrong checkpoint does: one page, or the devices, from another moment
+breaks()
 {
     first=$(($(guest_lines pc-1) + 1))
-    ram-tear "$1" "$TESTDIR/pc-1.qmp" "$(pid_of pc-1)" &&
-        wait_guest pc-1 "^CHAIN BROKEN step [0-9]* $2" 20 $first
+    "$1" && wait_guest pc-1 "^CHAIN BROKEN step [0-9]* $2" 20 $first
 }
-check "one page from another moment breaks the chain" tear page page
+
+tear_page()
+{
+    ram-tear "$TESTDIR/pc-1.qmp" "$(pid_of pc-1)"
+}
+
+# The eight bytes of the clock chip that hold the hash
+change_device()
+{
+    qmp pc-1 stop || return 1
+    for byte in 0 1 2 3 4 5 6 7; do
+        for write in "0x70 0x6$byte" "0x71 0"; do
+            qmp pc-1 human-monitor-command \
+                "{\"command-line\": \"o /b $write\"}" || return 1
+        done
+    done
+    qmp pc-1 cont
+}
+
+check "one page from another moment breaks the chain" breaks tear_page page
 check_fails "chain-check sees that" 1 'CHAIN BROKEN' \
     chain-check "$(guest_log pc-1)"
 stop pc-1
 GUEST_MACHINE=q35 GUEST_SMP=1
 check "another guest boots" boot pc-1
-check "RAM older than the devices breaks the chain" tear ram 'device state'
+check "another device state breaks the chain" \
+    breaks change_device 'device state'
 stop pc-1
 
 powers_off()

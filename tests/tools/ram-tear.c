@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Puts old memory into a running guest, as a wrong checkpoint would:
- *   ram-tear page|ram QMP-SOCKET PID
+ *   ram-tear QMP-SOCKET PID
  * Copies the guest's RAM, lets it run for a second, stops it and writes back
- * one page of its chain that has changed since, or all of its RAM.
+ * one page of its chain that has changed since.
  */
 #include "config.h"
 
@@ -83,8 +83,7 @@ static gboolean tear_page(guint8 *ram, const guint8 *old, gsize len,
     return FALSE;
 }
 
-static gboolean tear(const char *what, const char *qmp, const char *pid,
-                     GError **error)
+static gboolean tear(const char *qmp, const char *pid, GError **error)
 {
     gsize len;
     guint8 *ram = map_ram(pid, &len, error);
@@ -99,11 +98,7 @@ static gboolean tear(const char *what, const char *qmp, const char *pid,
     if (!run(c, "cont", error))
         return FALSE;
     g_usleep(CHECKPOINT_APART_US);
-    if (!run(c, "stop", error))
-        return FALSE;
-    if (strcmp(what, "ram") == 0)
-        memcpy(ram, old, len);
-    else if (!tear_page(ram, old, len, error))
+    if (!run(c, "stop", error) || !tear_page(ram, old, len, error))
         return FALSE;
     return run(c, "cont", error);
 }
@@ -112,11 +107,11 @@ int main(int argc, char **argv)
 {
     g_autoptr(GError) error = NULL;
 
-    if (argc != 4 || (strcmp(argv[1], "page") && strcmp(argv[1], "ram"))) {
-        g_printerr("Usage: ram-tear page|ram QMP-SOCKET PID\n");
+    if (argc != 3) {
+        g_printerr("Usage: ram-tear QMP-SOCKET PID\n");
         return 2;
     }
-    if (!tear(argv[1], argv[2], argv[3], &error)) {
+    if (!tear(argv[1], argv[2], &error)) {
         g_printerr("ram-tear: %s\n", error->message);
         return 1;
     }
