@@ -59,6 +59,7 @@ typedef enum {
     FT_CANCEL_REQUEST,         /* the operator ended replication */
     FT_CANCEL_GUEST_SHUTDOWN,  /* the guest shut down in order */
     FT_CANCEL_VM_DIED,         /* QEMU died under a living colod */
+    FT_CANCEL_TAKEN_OVER,      /* the secondary goes on: stop your guest */
     FT_CANCEL_FAILED,          /* this side cannot go on (text says why) */
 } FtCancel;
 

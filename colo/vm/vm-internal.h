@@ -27,6 +27,8 @@ typedef struct ColoVmRam {
     char *backend; /* QOM path, "/objects/ram" */
     guint64 addr;  /* in QEMU */
     gsize bytes;
+    int fd;        /* its file, -1: none yet */
+    guint64 offset;/* where in the file it begins */
     guint8 *map;
     gsize map_bytes;
 } ColoVmRam;

@@ -329,7 +329,6 @@ gboolean colo_vm_ram_map(ColoVm *vm, pid_t pid, GError **error)
     GError *e = NULL;
     pid_t candidates[3] = {pid, 0, 0};
     Mapping m;
-    gboolean ok;
     int fd;
 
     if (!pid) {
@@ -365,15 +364,39 @@ gboolean colo_vm_ram_map(ColoVm *vm, pid_t pid, GError **error)
     if (fd < 0) {
         return FALSE;
     }
-    ok = map_file(vm, fd, &m, error);
-    close(fd);
-    return ok;
+    vm->ram.fd = fd;
+    vm->ram.offset = m.offset;
+    return map_file(vm, fd, &m, error);
+}
+
+gboolean colo_vm_ram_hole(const ColoVm *vm, gsize from, gsize *start,
+                          gsize *end)
+{
+    off_t base = (off_t)vm->ram.offset, last = base + (off_t)vm->ram.bytes;
+    off_t hole = lseek(vm->ram.fd, base + (off_t)from, SEEK_HOLE), data;
+
+    if (from >= vm->ram.bytes || hole < 0 || hole >= last) {
+        return FALSE;
+    }
+    data = lseek(vm->ram.fd, hole, SEEK_DATA);
+    if (data < 0) {
+        if (errno != ENXIO) {
+            return FALSE;
+        }
+        data = last; /* nothing but hole up to the end */
+    }
+    *start = (gsize)(hole - base);
+    *end = (gsize)(MIN(data, last) - base);
+    return TRUE;
 }
 
 void colo_vm_ram_unmap(ColoVm *vm)
 {
     if (vm->ram.map) {
         munmap(vm->ram.map, vm->ram.map_bytes);
+    }
+    if (vm->ram.fd >= 0) {
+        close(vm->ram.fd);
     }
     g_clear_pointer(&vm->ram.backend, g_free);
 }

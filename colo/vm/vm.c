@@ -309,6 +309,7 @@ ColoVm *colo_vm_open(const ColoVmOptions *options, GError **error)
     vm->timeout_us = options->qmp_timeout_us;
     vm->on_event = options->on_event;
     vm->user_data = options->user_data;
+    vm->ram.fd = -1;
     vm->capture.fd = vm->capture.shared = -1;
     vm->image.fd = vm->image.shared = -1;
     vm->qmp = colo_qmp_client_connect(options->qmp_path, vm->timeout_us,

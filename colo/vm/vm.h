@@ -60,6 +60,13 @@ pid_t colo_vm_pid(const ColoVm *vm);
 guint64 colo_vm_ram_addr(const ColoVm *vm);   /* in QEMU's address space */
 guint8 *colo_vm_ram(const ColoVm *vm);        /* our mapping, read and write */
 gsize colo_vm_ram_bytes(const ColoVm *vm);
+
+/*
+ * The next part of the RAM at or after byte from that was never written: a
+ * hole of its file, all zero, [*start, *end).  FALSE: none, or not known.
+ */
+gboolean colo_vm_ram_hole(const ColoVm *vm, gsize from, gsize *start,
+                          gsize *end);
 const char *colo_vm_qemu_version(const ColoVm *vm);  /* "7.2.22" */
 const char *colo_vm_machine(const ColoVm *vm);       /* "pc-i440fx-7.2" */
 

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* colod: start, the control thread's loop, and the end. */
+#include "colo/engine/control.h"
+#include "colo/engine/engine.h"
+#include "colo/ft/ft-hello.h"
+#include "colo/log.h"
+
+#include <glib-unix.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static gboolean on_signal(gpointer data)
+{
+    colo_mailbox_tell(data, COLO_MSG_QUIT, 0, NULL, NULL);
+    return G_SOURCE_CONTINUE;
+}
+
+static gpointer engine_thread(gpointer data)
+{
+    ColoEngine *e = data;
+
+    if (e->config->primary) {
+        colo_primary_run(e);
+    } else {
+        colo_secondary_run(e);
+    }
+    return NULL;
+}
+
+typedef struct Main {
+    ColoEngine *e;
+    GMainLoop *loop;
+} Main;
+
+static gpointer watch_engine(gpointer data)
+{
+    Main *m = data;
+    GThread *t = g_thread_new("engine", engine_thread, m->e);
+
+    g_thread_join(t);
+    g_main_loop_quit(m->loop);
+    return NULL;
+}
+
+/* QEMU may be starting at this moment: its socket gets a little time. */
+static gboolean open_patiently(ColoEngine *e, GError **error)
+{
+    gint64 timeout = e->config->qmp_timeout_ms * 1000;
+    gint64 end = g_get_monotonic_time() + timeout;
+
+    while (access(e->config->qmp, F_OK) < 0 && g_get_monotonic_time() < end) {
+        g_usleep(20 * 1000);
+    }
+    return e->config->primary ? colo_engine_open_vm(e, timeout, error)
+                              : colo_secondary_open(e, timeout, error);
+}
+
+static gboolean start(ColoEngine *e, GError **error)
+{
+    const ColoConfig *c = e->config;
+
+    e->run = colo_run_state_open(c->state_dir, c->name, error);
+    if (!e->run ||
+        !colo_qmp_server_listen(e->control, c->control, error)) {
+        return FALSE;
+    }
+    e->heartbeat = colo_heartbeat_new(c->heartbeats, c->primary,
+                                      c->hb_interval_ms * 1000,
+                                      c->hb_timeout_ms * 1000, e->mailbox,
+                                      e->status, error);
+    return e->heartbeat && open_patiently(e, error) &&
+           (c->primary || colo_secondary_listen(e, error));
+}
+
+static void finish(ColoEngine *e)
+{
+    colo_heartbeat_free(e->heartbeat);
+    colo_secondary_close(e);
+    colo_engine_close_vm(e);
+    colo_qmp_server_free(e->control);
+    colo_run_state_close(e->run);
+    colo_mailbox_unref(e->mailbox);
+    colo_status_free(e->status);
+    g_free(e->instance);
+    g_free(e->shutdown_reason);
+}
+
+int main(int argc, char **argv)
+{
+    ColoConfig *c = colo_config_parse(argc, argv);
+    g_autofree char *ident =
+        g_strdup_printf("colod %s %s", c->primary ? "primary" : "secondary",
+                        c->name);
+    g_autoptr(GError) error = NULL;
+    ColoEngine e = {.config = c, .pidfd = -1};
+    ColoControl control;
+    Main m = {.e = &e};
+    int status = EXIT_FAILURE;
+
+    signal(SIGPIPE, SIG_IGN);
+    colo_log_init(ident, c->debug);
+    e.mailbox = colo_mailbox_new();
+    e.status = colo_status_new(c->primary, c->name);
+    e.status->delay_ms = c->delay_ms;
+    e.status->periodic = c->periodic;
+    e.status->peer = c->peer ? colo_addr_format(c->peer) : NULL;
+    e.instance = ft_new_id();
+    control.engine = e.mailbox;
+    control.status = e.status;
+    e.control = colo_qmp_server_new("colo", colo_control_commands, &control);
+
+    if (!start(&e, &error)) {
+        colo_log_error("%s", error->message);
+    } else {
+        GThread *watch;
+
+        g_unix_signal_add(SIGTERM, on_signal, e.mailbox);
+        g_unix_signal_add(SIGINT, on_signal, e.mailbox);
+        m.loop = g_main_loop_new(NULL, FALSE);
+        watch = g_thread_new("watch", watch_engine, &m);
+        g_main_loop_run(m.loop);
+        g_thread_join(watch);
+        g_main_loop_unref(m.loop);
+        status = EXIT_SUCCESS;
+    }
+    finish(&e);
+    colo_config_free(c);
+    return status;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What both roles of the engine share.
+ *
+ * Threads of colod and what each owns:
+ *   control     main(): the QMP server; touches only status and mailbox
+ *   engine      the VM, the tracker, the dirty pages; decides everything
+ *   ft-sender   primary: the ft socket (colo/ft/ft-sender.h)
+ *   link        primary: connects and exchanges INIT
+ *   ft-conn     secondary: one per connection; INIT, then receives
+ *   heartbeat   the heartbeat's sockets
+ *   fence       secondary: runs the fence command
+ * All of them speak to the engine through its mailbox.
+ */
+#ifndef COLO_ENGINE_H
+#define COLO_ENGINE_H
+
+#include "colo/engine/config.h"
+#include "colo/engine/heartbeat.h"
+#include "colo/engine/mailbox.h"
+#include "colo/engine/run-state.h"
+#include "colo/engine/status.h"
+#include "colo/qmp-server.h"
+#include "colo/vm/vm.h"
+
+typedef struct ColoEngine {
+    const ColoConfig *config;
+    ColoMailbox *mailbox;
+    ColoStatus *status;
+    ColoHeartbeat *heartbeat;
+    ColoRunState *run;
+    ColoQmpServer *control;     /* for events; thread-safe */
+
+    /* The engine thread's own */
+    ColoVm *vm;                 /* NULL: QEMU is gone or does not answer */
+    int pidfd;                  /* of QEMU; -1 */
+    ColoTracker *tracker;
+    ColoState state;
+    char *instance;             /* identity of this run of colod */
+    gboolean quit;
+    gpointer role;              /* Secondary */
+
+    /* Events of the VM since they were last looked at */
+    gboolean saw_shutdown, saw_reset, saw_resume, saw_stop;
+    char *shutdown_reason;
+} ColoEngine;
+
+/*
+ * The secondary in four steps: open its VM and make room for the copy;
+ * listen; the body of the engine's thread, which returns when asked to
+ * quit; and give all back.  The primary needs only its body.
+ */
+void colo_primary_run(ColoEngine *e);
+gboolean colo_secondary_open(ColoEngine *e, gint64 timeout_us, GError **error);
+gboolean colo_secondary_listen(ColoEngine *e, GError **error);
+void colo_secondary_run(ColoEngine *e);
+void colo_secondary_close(ColoEngine *e);
+
+/*
+ * Take a step of the state table, tell everybody (log, COLO_STATE,
+ * heartbeat).  detail: a sentence for the operator.
+ */
+void colo_engine_step(ColoEngine *e, ColoTrigger on, const char *detail, ...)
+    G_GNUC_PRINTF(3, 4);
+
+/* A new sentence for the operator; the state stays. */
+void colo_engine_note(ColoEngine *e, const char *detail);
+
+/* COLO_EXIT, as QEMU raises it; reason: request or error. */
+void colo_engine_emit_exit(ColoEngine *e, const char *reason);
+
+/*
+ * Open the VM (config's socket), map its RAM and arm a tracker.  A guest
+ * that a predecessor of ours had stopped for a capture is resumed.
+ */
+gboolean colo_engine_open_vm(ColoEngine *e, gint64 timeout_us, GError **error);
+void colo_engine_close_vm(ColoEngine *e);
+
+/*
+ * The VM's connection broke: is the process gone too?  Waits a moment for
+ * an exit that is under way.
+ */
+gboolean colo_engine_vm_died(ColoEngine *e);
+
+/*
+ * Sleep until the mailbox, the VM's monitor or extra_fd (-1: none) has
+ * something, or until deadline_us (monotonic, -1: none); then deliver the
+ * VM's events.  FALSE: the VM's connection broke.
+ */
+gboolean colo_engine_wait(ColoEngine *e, int extra_fd, gint64 deadline_us,
+                          GError **error);
+
+/* All bytes zero?  len: a multiple of 64. */
+gboolean colo_is_zero(const void *data, gsize len);
+
+#endif

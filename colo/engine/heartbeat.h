@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Heartbeats over UDP, on one or more links.
+ *
+ * A thread of its own, at real-time priority where that is allowed, sends
+ * one datagram an interval on every link and watches for the peer's.  The
+ * peer counts as lost when no link has brought one for the timeout.  Each
+ * datagram carries the key that the ft stream's INIT agreed on: others are
+ * ignored and counted.  It also says the sender's state, so that a death
+ * that a living colod saw is known at once.
+ */
+#ifndef COLO_HEARTBEAT_H
+#define COLO_HEARTBEAT_H
+
+#include "colo/engine/mailbox.h"
+#include "colo/engine/status.h"
+#include "colo/sockaddr.h"
+
+typedef struct ColoHeartbeat ColoHeartbeat;
+
+/*
+ * addrs: ColoAddr.  The primary sends to them; the secondary binds them
+ * and answers whoever sent the last valid heartbeat.
+ */
+ColoHeartbeat *colo_heartbeat_new(GPtrArray *addrs, gboolean primary,
+                                  gint64 interval_us, gint64 timeout_us,
+                                  ColoMailbox *engine, ColoStatus *status,
+                                  GError **error);
+void colo_heartbeat_free(ColoHeartbeat *h);
+
+/*
+ * A session begins: the peer is alive now, and from now on its silence is
+ * reported (HEARTBEAT_LOST, once), as is its return (HEARTBEAT_BACK).
+ */
+void colo_heartbeat_start(ColoHeartbeat *h, guint64 key);
+
+/* The session is over: silence means nothing any more. */
+void colo_heartbeat_stop(ColoHeartbeat *h);
+
+/* What our heartbeats say from now on; one is sent at once. */
+void colo_heartbeat_say(ColoHeartbeat *h, ColoState state, gboolean vm_died);
+
+gboolean colo_heartbeat_is_lost(ColoHeartbeat *h);
+
+/* The state in the peer's last heartbeat. */
+ColoState colo_heartbeat_peer_state(ColoHeartbeat *h);
+
+#endif

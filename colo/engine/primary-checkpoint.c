@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One checkpoint: the pause, and what its commit means. */
+#include "colo/engine/primary.h"
+#include "colo/log.h"
+
+#include <string.h>
+
+/*
+ * How long the guest may stand still because all buffers are in use.  After
+ * that the capture is given up: the guest matters more.
+ */
+#define STALL_US 300000
+
+/* Buffers filled during the pause, sent after it. */
+typedef struct Captured {
+    Primary *p;
+    GQueue bufs;        /* FtBuf */
+    gboolean state_sent;/* device state is among what was queued */
+} Captured;
+
+static void flush(Captured *c)
+{
+    FtBuf *b;
+
+    while ((b = g_queue_pop_head(&c->bufs))) {
+        c->state_sent |= b->type == FT_CHUNK_DEVICE;
+        primary_queue(c->p, b);
+    }
+}
+
+/*
+ * A buffer, even if that means to send during the pause what was to be sent
+ * after it.
+ */
+static FtBuf *get_buf(Captured *c, gint64 deadline, GError **error)
+{
+    FtBuf *b = ft_pool_get(c->p->pool);
+
+    if (!b) {
+        colo_status_lock(c->p->e->status);
+        c->p->e->status->stalls++;
+        colo_status_unlock(c->p->e->status);
+        ft_sender_unhold(c->p->sender);
+        flush(c);
+    }
+    while (!b && ft_pool_wait(c->p->pool, deadline)) {
+        b = ft_pool_get(c->p->pool);
+    }
+    if (!b) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                    "the link is too slow: the guest would have been stopped "
+                    "for more than %d ms",
+                    STALL_US / 1000);
+    }
+    return b;
+}
+
+static gboolean copy_pages(Captured *c, gint64 deadline, GError **error)
+{
+    Primary *p = c->p;
+
+    for (;;) {
+        FtBuf *b = get_buf(c, deadline, error);
+
+        if (!b) {
+            return FALSE;
+        }
+        if (!primary_fill(p, b)) {
+            ft_pool_put(p->pool, b);
+            return TRUE;
+        }
+        g_queue_push_tail(&c->bufs, b);
+    }
+}
+
+static gboolean copy_state(Captured *c, const guint8 *state, gsize len,
+                           gint64 deadline, GError **error)
+{
+    gsize at = 0;
+
+    while (at < len) {
+        FtBuf *b = get_buf(c, deadline, error);
+
+        if (!b) {
+            return FALSE;
+        }
+        b->type = FT_CHUNK_DEVICE;
+        b->offset = at;
+        b->len = (guint32)MIN(len - at, (gsize)FT_CHUNK_DATA);
+        memcpy(b->data, state + at, b->len);
+        at += b->len;
+        g_queue_push_tail(&c->bufs, b);
+    }
+    return TRUE;
+}
+
+void primary_cancel(Primary *p)
+{
+    if (p->open) {
+        ft_sender_cancel(p->sender);
+        ft_log_lost(p->log, 0, p->dirty);
+        ft_log_reset(p->log);
+        p->open = FALSE;
+    }
+}
+
+gboolean primary_capture(Primary *p, GError **error)
+{
+    ColoEngine *e = p->e;
+    Captured c = {.p = p, .bufs = G_QUEUE_INIT};
+    gint64 begin = g_get_monotonic_time(), deadline = begin + STALL_US;
+    const guint8 *state = NULL;
+    gsize len = 0;
+    GError *local = NULL, *end_error = NULL;
+    gboolean ok;
+    FtBuf *b;
+
+    colo_run_state_set(e->run, COLO_RUN_CAPTURING, TRUE);
+    if (!colo_vm_capture_begin(e->vm, error)) {
+        colo_run_state_set(e->run, COLO_RUN_CAPTURING, FALSE);
+        return FALSE;
+    }
+    /* The parts of this transaction go out after the pause, in one piece. */
+    ft_sender_hold(p->sender);
+    ok = colo_tracker_collect(e->tracker, p->dirty, TRUE, &local) &&
+         copy_pages(&c, deadline, &local) &&
+         colo_vm_capture_state(e->vm, &state, &len, &local);
+    if (!colo_vm_capture_end(e->vm, &p->paused_us, &end_error)) {
+        ok = FALSE;
+    }
+    if (!end_error || g_error_matches(end_error, COLO_VM_ERROR,
+                                      COLO_VM_ERROR_DISTURBED)) {
+        colo_run_state_set(e->run, COLO_RUN_CAPTURING, FALSE);
+    }
+    p->resumed = g_get_monotonic_time();
+    p->capture_us = p->resumed - begin;
+
+    ok = ok && copy_state(&c, state, len, p->resumed + STALL_US, &local);
+    if (ok) {
+        flush(&c);
+        ft_sender_commit(p->sender);
+    }
+    ft_sender_unhold(p->sender);
+    while ((b = g_queue_pop_head(&c.bufs))) {
+        primary_drop(p, b);
+    }
+    if (!ok && c.state_sent) {
+        primary_cancel(p); /* one transaction holds one device state */
+    }
+    if (end_error) {
+        g_clear_error(&local);
+        g_propagate_error(error, end_error);
+    } else if (local) {
+        g_propagate_error(error, local);
+    }
+    return ok;
+}
+
+static void emit(Primary *p, guint64 epoch, gint64 commit_us, guint64 bytes)
+{
+    JsonObject *data = json_object_new();
+
+    json_object_set_int_member(data, "epoch", (gint64)epoch);
+    json_object_set_string_member(data, "reason", p->reason ? p->reason : "");
+    json_object_set_double_member(data, "pause-ms", (double)p->paused_us / 1e3);
+    json_object_set_double_member(data, "commit-ms", (double)commit_us / 1e3);
+    json_object_set_int_member(data, "pages", (gint64)p->pages);
+    json_object_set_int_member(data, "bytes", (gint64)bytes);
+    colo_qmp_server_emit(p->e->control, "COLO_CHECKPOINT", data);
+}
+
+void primary_committed(Primary *p, guint64 epoch)
+{
+    ColoStatus *s = p->e->status;
+    gint64 now = g_get_monotonic_time();
+    guint64 bytes = ft_sender_bytes(p->sender) - p->bytes_before;
+    gint64 commit_us = now - (p->resumed - p->capture_us);
+    gboolean first = p->e->state == COLO_STATE_SYNCING;
+
+    colo_status_lock(s);
+    s->epoch = epoch;
+    s->bytes_sent += bytes;
+    s->pages_sent += p->pages;
+    s->zero_pages += p->zero_pages;
+    s->checkpoints++;
+    if (first) {
+        s->copy_end_us = s->copy_end_us ? s->copy_end_us : now;
+    } else {
+        /* The full copy has figures of its own. */
+        colo_histogram_add(s->pause, (guint64)p->paused_us);
+        colo_histogram_add(s->capture, (guint64)p->capture_us);
+        colo_histogram_add(s->transfer, (guint64)(now - p->resumed));
+        colo_histogram_add(s->commit, (guint64)commit_us);
+        colo_histogram_add(s->pages, p->pages);
+        colo_histogram_add(s->bytes, bytes);
+    }
+    colo_status_unlock(s);
+
+    p->epoch = epoch;
+    p->open = FALSE;
+    p->nacks = 0;
+    ft_log_reset(p->log);
+    emit(p, epoch, commit_us, bytes);
+    colo_engine_step(p->e, COLO_ON_COMMIT, "protected, checkpoint %" G_GUINT64_FORMAT
+                     " is committed", epoch);
+    p->last_pages = p->pages;
+    p->pages = p->zero_pages = 0;
+    p->bytes_before = ft_sender_bytes(p->sender);
+}

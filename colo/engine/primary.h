@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The primary's engine.
+ *
+ * Theory of operation.  Between the peer and us lies one transaction at a
+ * time.  Dirty pages are copied into buffers and sent while the guest runs
+ * ("ahead"); a page written again later is simply dirty again.  At the
+ * checkpoint a few short rounds of that leave only what the guest wrote in
+ * the last milliseconds; then the guest is stopped, the rest is copied,
+ * QEMU writes its device state meanwhile, the guest runs on, and COMMIT
+ * closes the transaction.  The live full copy is the same with every page
+ * dirty at first.
+ *
+ * Which pages the peer lacks is always known: dirty holds those not queued
+ * yet, log those queued in the open transaction, by payload.  When a
+ * transaction fails or the link breaks, those that did not arrive go back
+ * into dirty; nothing else needs to be remembered.
+ *
+ * All of it belongs to the engine's thread.
+ */
+#ifndef COLO_PRIMARY_H
+#define COLO_PRIMARY_H
+
+#include "colo/engine/engine.h"
+#include "colo/ft/ft-hello.h"
+#include "colo/ft/ft-log.h"
+
+typedef enum {
+    PHASE_OFFLINE,      /* no sender */
+    PHASE_IDLE,         /* connected; a transaction may be open */
+    PHASE_CLOSING,      /* a checkpoint is due: sending ahead, then capture */
+    PHASE_COMMITTING,   /* COMMIT is queued, ACK is awaited */
+} PrimaryPhase;
+
+typedef struct PrimaryLink PrimaryLink;
+
+typedef struct Primary {
+    ColoEngine *e;
+    PrimaryLink *link;
+    FtPool *pool;
+    FtSender *sender;
+    guint generation;       /* of sender: tells late events apart */
+    PrimaryPhase phase;
+
+    char *session;          /* agreed with the peer; NULL: none */
+    guint64 heartbeat_key;
+    guint64 epoch;          /* last one that the peer has acknowledged */
+    gboolean open;          /* a transaction has begun */
+    guint16 id;             /* its frames' id */
+    gboolean inherit;       /* the peer holds pages of this epoch already */
+    ColoBitmap *dirty;      /* not queued since they were written */
+    gsize cursor;           /* where copying goes on in dirty */
+    FtLog *log;             /* queued in the open transaction */
+    int nacks;              /* in a row */
+
+    gint64 delay_us;        /* x-checkpoint-delay */
+    gint64 next_checkpoint, next_ahead, ahead_interval;
+    char *request;          /* why a checkpoint was asked for; NULL: timer */
+    gboolean due;
+    int rounds;             /* of sending ahead in this closing */
+    gsize last_round;       /* pages dirty at its start */
+    gint64 grid;            /* when the checkpoint under way was due */
+    gboolean yielded;       /* the secondary took over: never run again */
+    gint64 reopen_at;       /* VM lost but alive: when to try again */
+
+    /* The checkpoint under way, for its event and statistics */
+    char *reason;
+    gint64 resumed, paused_us, capture_us;
+    gsize pages, zero_pages, last_pages;
+    guint64 bytes_before;   /* ft_sender_bytes() when it began */
+} Primary;
+
+/* --- primary-copy.c ---------------------------------------------------- */
+
+/*
+ * Copy dirty pages to b until it is full or none is left.  FALSE: none was
+ * left to begin with.
+ */
+gboolean primary_fill(Primary *p, FtBuf *b);
+
+/* Queue a filled buffer as part of the open transaction. */
+void primary_queue(Primary *p, FtBuf *b);
+
+/* Pages in a buffer that is not going to be queued are dirty again. */
+void primary_drop(Primary *p, FtBuf *b);
+
+/* Begin a transaction unless one is open. */
+void primary_begin(Primary *p);
+
+/*
+ * Copy and queue dirty pages while there are buffers; TRUE when none is
+ * dirty any more (so far as it was collected).
+ */
+gboolean primary_send_ahead(Primary *p);
+
+/* Every page is dirty; those that were never written are sent as zero. */
+void primary_all_dirty(Primary *p);
+void primary_send_holes(Primary *p);
+
+/* --- primary-checkpoint.c ---------------------------------------------- */
+
+/* Stop, save, copy, resume, queue COMMIT. */
+gboolean primary_capture(Primary *p, GError **error);
+
+/* Give the open transaction up; its pages are dirty again. */
+void primary_cancel(Primary *p);
+void primary_committed(Primary *p, guint64 epoch);
+
+/* --- primary-link.c ---------------------------------------------------- */
+
+/* What COLO_MSG_LINK_UP carries. */
+typedef struct ColoLinkUp {
+    int fd;
+    FtHello *hello;         /* the peer's answer */
+} ColoLinkUp;
+
+void colo_link_up_free(ColoLinkUp *u); /* closes fd if it is not -1 */
+
+PrimaryLink *primary_link_new(const ColoConfig *config, ColoMailbox *engine);
+void primary_link_free(PrimaryLink *l);
+
+/*
+ * Connect as soon as possible and go on trying until it succeeds (LINK_UP)
+ * or the peer refuses us (LINK_FAILED).  hello: what to say, copied.
+ */
+void primary_link_connect(PrimaryLink *l, const FtHello *hello);
+void primary_link_stop(PrimaryLink *l);
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The secondary's engine.
+ *
+ * Theory of operation.  A connection's thread receives transactions into
+ * the hold and acknowledges them.  Each commit is then taken here: pages
+ * that the primary changed, and in colo mode those that our own guest
+ * changed since, are copied from the hold's cache into the guest's RAM, the
+ * device state is loaded, and the guest runs on.  In periodic mode the
+ * guest does not run; pages are copied at each commit, and the device state
+ * is kept for the takeover.
+ *
+ * The next transaction's pages are received only when the last commit has
+ * been taken, so at any moment the guest, the cache and the kept device
+ * state are enough to go on from exactly one epoch (I4).
+ */
+#ifndef COLO_SECONDARY_H
+#define COLO_SECONDARY_H
+
+#include "colo/engine/engine.h"
+#include "colo/ft/ft-hello.h"
+#include "colo/ft/ft-receiver.h"
+
+typedef struct SecondaryLink SecondaryLink;
+
+/* One incoming connection, and the thread that serves it. */
+typedef struct ColoConn {
+    guint64 id;             /* never used twice */
+    GThread *thread;
+    int fd;
+    char *from;             /* the peer's address, for messages */
+    FtHello *hello;         /* what the peer said */
+
+    GMutex lock;            /* guards down to receiver */
+    GCond decided;
+    gboolean verdict;       /* given: by accept or by nack */
+    FtHello *accept;        /* answer, or NULL: nack */
+    FtNote nack;
+    gboolean stop;
+    FtReceiver *receiver;   /* while receiving */
+
+    FtHold *hold;           /* set with accept */
+
+    /* How it ended; valid once the thread has ended */
+    gboolean cancelled;     /* by the peer: note */
+    FtNote note;
+    char *error;            /* otherwise */
+} ColoConn;
+
+/* Listen at the configured address. */
+SecondaryLink *secondary_link_new(const ColoConfig *config,
+                                  ColoMailbox *engine, GError **error);
+
+/* Accept no more; those who have not said INIT yet are sent away. */
+void secondary_link_stop(SecondaryLink *l);
+
+/*
+ * Wait a moment for the connections' threads; FALSE: some are left (they
+ * may wait for an answer to their offer).  l may be NULL.
+ */
+gboolean secondary_link_free(SecondaryLink *l);
+
+/* Answers to COLO_MSG_OFFER.  answer: transfer full. */
+void secondary_conn_accept(ColoConn *c, FtHello *answer, FtHold *hold);
+void secondary_conn_refuse(ColoConn *c, guint32 code, const char *text);
+
+/*
+ * End a connection and wait for its thread (which never waits for the peer
+ * alone).  cancel: tell the peer why, 0: just end.  c stays valid.
+ */
+void secondary_conn_end(ColoConn *c, FtCancel cancel, const char *text);
+void secondary_conn_free(ColoConn *c);
+
+typedef struct Secondary {
+    ColoEngine *e;
+    SecondaryLink *link;
+    FtHold *hold;           /* while there is a VM */
+    ColoConn *conn;         /* the primary's */
+    char *session, *primary_instance;
+    guint64 heartbeat_key;
+    gboolean periodic;
+    gboolean complete;      /* there is an epoch to take over from */
+    gboolean stale;         /* the primary went on without us since */
+    GByteArray *state;      /* device state of the last commit */
+    ColoBitmap *touched;    /* pages to copy into the guest */
+    gint64 reopen_at;       /* when to look for QEMU again; 0: it is there */
+    gboolean fencing;
+} Secondary;
+
+/* --- secondary-load.c --------------------------------------------------- */
+
+/* Take the hold's commit into the guest; the receiver may go on after. */
+gboolean secondary_take_commit(Secondary *s, GError **error);
+
+/*
+ * Make the guest run alone from the last commit, and from its own run
+ * since in colo mode.
+ */
+gboolean secondary_run_guest(Secondary *s, GError **error);
+
+/* --- fence.c ------------------------------------------------------------ */
+
+/*
+ * Run a shell command on a thread of its own; its exit status arrives as
+ * COLO_MSG_FENCED (-1: it could not be run).
+ */
+void colo_fence(const char *command, const char *name, const char *peer,
+                ColoMailbox *engine);
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What colod says of itself. */
+#include "colo/engine/status.h"
+
+ColoStatus *colo_status_new(gboolean primary, const char *name)
+{
+    ColoStatus *s = g_new0(ColoStatus, 1);
+
+    g_mutex_init(&s->lock);
+    s->primary = primary;
+    s->name = g_strdup(name);
+    s->detail = g_strdup("starting");
+    s->reason = "none";
+    s->heartbeat = "none";
+    s->pause = colo_histogram_new();
+    s->capture = colo_histogram_new();
+    s->transfer = colo_histogram_new();
+    s->commit = colo_histogram_new();
+    s->load = colo_histogram_new();
+    s->pages = colo_histogram_new();
+    s->bytes = colo_histogram_new();
+    return s;
+}
+
+void colo_status_free(ColoStatus *s)
+{
+    if (s) {
+        g_free(s->name);
+        g_free(s->peer);
+        g_free(s->tracker);
+        g_free(s->qemu_version);
+        g_free(s->detail);
+        colo_histogram_free(s->pause);
+        colo_histogram_free(s->capture);
+        colo_histogram_free(s->transfer);
+        colo_histogram_free(s->commit);
+        colo_histogram_free(s->load);
+        colo_histogram_free(s->pages);
+        colo_histogram_free(s->bytes);
+        g_mutex_clear(&s->lock);
+        g_free(s);
+    }
+}
+
+void colo_status_lock(ColoStatus *s)
+{
+    g_mutex_lock(&s->lock);
+}
+
+void colo_status_unlock(ColoStatus *s)
+{
+    g_mutex_unlock(&s->lock);
+}
+
+/* Is a pair at work (QEMU's notion of being in COLO mode)? */
+static gboolean replicating(ColoState state)
+{
+    return state >= COLO_STATE_SYNCING && state <= COLO_STATE_TAKEOVER &&
+           state != COLO_STATE_UNPROTECTED;
+}
+
+static double copy_seconds(const ColoStatus *s)
+{
+    gint64 end = s->copy_end_us ? s->copy_end_us : g_get_monotonic_time();
+
+    return s->copy_start_us ? (double)(end - s->copy_start_us) / 1e6 : 0;
+}
+
+static double copy_rate(const ColoStatus *s)
+{
+    double seconds = copy_seconds(s);
+
+    return seconds > 0 ? (double)s->copy_done / 1e6 / seconds : 0;
+}
+
+JsonNode *colo_status_query(ColoStatus *s)
+{
+    JsonObject *o = json_object_new();
+    const char *role = s->primary ? "primary" : "secondary";
+    JsonNode *node = json_node_new(JSON_NODE_OBJECT);
+
+    g_mutex_lock(&s->lock);
+    json_object_set_string_member(o, "mode",
+                                  replicating(s->state) ? role : "none");
+    json_object_set_string_member(
+        o, "last-mode",
+        s->was_active && !replicating(s->state) ? role : "none");
+    json_object_set_string_member(o, "reason",
+                                  s->state == COLO_STATE_TAKEOVER ? "processing"
+                                                                  : s->reason);
+    json_object_set_string_member(o, "name", s->name);
+    json_object_set_string_member(o, "role", role);
+    json_object_set_string_member(o, "state", colo_state_name(s->state));
+    json_object_set_string_member(o, "detail", s->detail);
+    json_object_set_string_member(o, "replication-mode",
+                                  s->periodic ? "periodic" : "colo");
+    json_object_set_int_member(o, "epoch", (gint64)s->epoch);
+    json_object_set_string_member(o, "tracker", s->tracker ? s->tracker : "");
+    json_object_set_string_member(o, "peer", s->peer ? s->peer : "");
+    json_object_set_string_member(o, "heartbeat", s->heartbeat);
+    json_object_set_boolean_member(o, "guest-running", s->guest_running);
+    json_object_set_string_member(o, "qemu-version",
+                                  s->qemu_version ? s->qemu_version : "");
+    if (s->state == COLO_STATE_SYNCING && s->copy_start_us) {
+        JsonObject *copy = json_object_new();
+
+        json_object_set_int_member(copy, "total-bytes", (gint64)s->copy_total);
+        json_object_set_int_member(copy, "done-bytes", (gint64)s->copy_done);
+        json_object_set_double_member(copy, "mb-s", copy_rate(s));
+        json_object_set_object_member(o, "full-copy", copy);
+    }
+    g_mutex_unlock(&s->lock);
+    json_node_take_object(node, o);
+    return node;
+}
+
+JsonNode *colo_status_stats(ColoStatus *s)
+{
+    JsonObject *o = json_object_new(), *copy = json_object_new(),
+               *hb = json_object_new();
+    JsonNode *node = json_node_new(JSON_NODE_OBJECT);
+
+    g_mutex_lock(&s->lock);
+    json_object_set_int_member(o, "checkpoints", (gint64)s->checkpoints);
+    json_object_set_int_member(o, "cancelled", (gint64)s->cancelled);
+    json_object_set_int_member(o, "failed", (gint64)s->failed);
+    json_object_set_int_member(o, "stalls", (gint64)s->stalls);
+    json_object_set_int_member(o, "bytes-sent", (gint64)s->bytes_sent);
+    json_object_set_int_member(o, "pages-sent", (gint64)s->pages_sent);
+    json_object_set_int_member(o, "zero-pages", (gint64)s->zero_pages);
+    json_object_set_member(o, "pause-ms", colo_histogram_to_json(s->pause, 1e3));
+    json_object_set_member(o, "capture-ms",
+                           colo_histogram_to_json(s->capture, 1e3));
+    json_object_set_member(o, "transfer-ms",
+                           colo_histogram_to_json(s->transfer, 1e3));
+    json_object_set_member(o, "commit-ms",
+                           colo_histogram_to_json(s->commit, 1e3));
+    json_object_set_member(o, "load-ms", colo_histogram_to_json(s->load, 1e3));
+    json_object_set_member(o, "pages", colo_histogram_to_json(s->pages, 1));
+    json_object_set_member(o, "bytes", colo_histogram_to_json(s->bytes, 1));
+    json_object_set_int_member(copy, "bytes", (gint64)s->copy_done);
+    json_object_set_double_member(copy, "seconds", copy_seconds(s));
+    json_object_set_double_member(copy, "mb-s", copy_rate(s));
+    json_object_set_object_member(o, "full-copy", copy);
+    json_object_set_int_member(hb, "sent", (gint64)s->hb_sent);
+    json_object_set_int_member(hb, "received", (gint64)s->hb_received);
+    json_object_set_int_member(hb, "ignored", (gint64)s->hb_ignored);
+    json_object_set_object_member(o, "heartbeats", hb);
+    g_mutex_unlock(&s->lock);
+    json_node_take_object(node, o);
+    return node;
+}

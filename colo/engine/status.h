@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What colod says of itself: state and statistics, shared by the engine's
+ * thread (writes) and the control thread (reads).  Everything is guarded by
+ * lock, which is held for the time of a copy only.
+ */
+#ifndef COLO_STATUS_H
+#define COLO_STATUS_H
+
+#include "colo/engine/replica-states.h"
+#include "colo/histogram.h"
+
+typedef struct ColoStatus {
+    GMutex lock;
+
+    gboolean primary;
+    ColoState state;
+    char *detail;           /* a sentence for the operator */
+    const char *reason;     /* of COLO_EXIT: none, request, error, processing */
+    gboolean was_active;    /* for last-mode */
+    char *name, *peer, *tracker, *qemu_version;
+    gboolean periodic;
+    gint64 delay_ms;        /* x-checkpoint-delay */
+    gboolean guest_running;
+    gboolean can_take_over; /* secondary: a checkpoint is there */
+    guint64 epoch;
+    const char *heartbeat;  /* up, lost, none */
+    guint64 hb_sent, hb_received, hb_ignored;
+
+    guint64 copy_total, copy_done;      /* bytes of the full copy */
+    gint64 copy_start_us, copy_end_us;  /* monotonic; 0: not under way */
+
+    guint64 checkpoints, cancelled, failed, stalls;
+    guint64 bytes_sent, pages_sent, zero_pages;
+    /* microseconds, but for pages and bytes */
+    ColoHistogram *pause, *capture, *transfer, *commit, *load, *pages, *bytes;
+} ColoStatus;
+
+ColoStatus *colo_status_new(gboolean primary, const char *name);
+void colo_status_free(ColoStatus *s);
+
+void colo_status_lock(ColoStatus *s);
+void colo_status_unlock(ColoStatus *s);
+
+/* Answers of query-colo-status and query-colo-stats (transfer full). */
+JsonNode *colo_status_query(ColoStatus *s);
+JsonNode *colo_status_stats(ColoStatus *s);
+
+#endif
