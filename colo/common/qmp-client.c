@@ -88,12 +88,13 @@ static void handle_event(ColoQmpClient *c, const char *name, JsonObject *o)
     JsonObject *time = colo_json_get_object(o, "timestamp");
     gint64 seconds = 0, micros = 0;
 
-    /* QEMU writes -1 when its clock failed. */
-    if (time && colo_json_get_int(time, "seconds", &seconds) &&
-        colo_json_get_int(time, "microseconds", &micros)) {
-        seconds = CLAMP(seconds, 0, G_MAXINT64 / G_USEC_PER_SEC - 1);
-        micros = CLAMP(micros, 0, G_USEC_PER_SEC - 1);
+    if (time) {
+        colo_json_get_int(time, "seconds", &seconds);
+        colo_json_get_int(time, "microseconds", &micros);
     }
+    /* QEMU writes -1 when its clock failed. */
+    seconds = CLAMP(seconds, 0, G_MAXINT64 / G_USEC_PER_SEC - 1);
+    micros = CLAMP(micros, 0, G_USEC_PER_SEC - 1);
     if (c->on_event) {
         c->on_event(name, colo_json_get_object(o, "data"),
                     seconds * G_USEC_PER_SEC + micros, c->user_data);
@@ -482,27 +483,19 @@ static void negotiate(ColoQmpClient *c, gint64 deadline_us)
     }
 }
 
-ColoQmpClient *colo_qmp_client_connect(const char *path, gint64 timeout_us,
-                                       ColoQmpEventFunc on_event,
-                                       gpointer user_data, GError **error)
+ColoQmpClient *colo_qmp_client_adopt(int fd, const char *name,
+                                     gint64 timeout_us,
+                                     ColoQmpEventFunc on_event,
+                                     gpointer user_data, GError **error)
 {
     gint64 deadline = g_get_monotonic_time() + timeout_us;
-    g_autoptr(ColoQmpClient) c = NULL;
+    g_autoptr(ColoQmpClient) c = g_new0(ColoQmpClient, 1);
     struct ucred cred;
     socklen_t len = sizeof(cred);
-    g_autoptr(GError) err = NULL;
-    int fd;
 
-    fd = colo_unix_connect(path, timeout_us, &err);
-    if (fd < 0) {
-        g_set_error_literal(error, COLO_QMP_ERROR, COLO_QMP_ERROR_CLOSED,
-                            err->message);
-        return NULL;
-    }
-    c = g_new0(ColoQmpClient, 1);
     c->fd = fd;
     c->out_fd = -1;
-    c->path = g_strdup(path);
+    c->path = g_strdup(name);
     c->on_event = on_event;
     c->user_data = user_data;
     colo_qmp_lines_init(&c->in, COLO_QMP_MAX_REPLY);
@@ -515,6 +508,23 @@ ColoQmpClient *colo_qmp_client_connect(const char *path, gint64 timeout_us,
     }
     negotiate(c, deadline);
     return usable(c, error) ? g_steal_pointer(&c) : NULL;
+}
+
+ColoQmpClient *colo_qmp_client_connect(const char *path, gint64 timeout_us,
+                                       ColoQmpEventFunc on_event,
+                                       gpointer user_data, GError **error)
+{
+    gint64 deadline = g_get_monotonic_time() + timeout_us;
+    g_autoptr(GError) err = NULL;
+    int fd = colo_unix_connect(path, timeout_us, &err);
+
+    if (fd < 0) {
+        g_set_error_literal(error, COLO_QMP_ERROR, COLO_QMP_ERROR_CLOSED,
+                            err->message);
+        return NULL;
+    }
+    return colo_qmp_client_adopt(fd, path, deadline - g_get_monotonic_time(),
+                                 on_event, user_data, error);
 }
 
 void colo_qmp_client_free(ColoQmpClient *c)

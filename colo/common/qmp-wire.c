@@ -292,21 +292,47 @@ JsonArray *colo_json_get_array(JsonObject *o, const char *name)
                                                : NULL;
 }
 
+/*
+ * json-glib 1.6 writes two things that are no JSON: the byte 0x1f as it is,
+ * and ".0" behind an exponent.  Returns text, or its repaired copy.
+ */
+static char *repair(char *text)
+{
+    gboolean in_string = FALSE;
+    GString *out;
+
+    if (!strchr(text, 0x1f) && !strstr(text, "e+") && !strstr(text, "e-")) {
+        return text;
+    }
+    out = g_string_sized_new(strlen(text) + 16);
+    for (const char *p = text; *p; p++) {
+        if (*p == 0x1f) {
+            g_string_append(out, "\\u001f");
+            continue;
+        }
+        g_string_append_c(out, *p);
+        if (*p == '"') {
+            in_string = !in_string;
+        } else if (in_string && *p == '\\') {
+            g_string_append_c(out, *++p);
+        } else if (!in_string && *p == 'e' && (p[1] == '+' || p[1] == '-')) {
+            gsize n = 1 + strspn(p + 2, "0123456789");
+
+            g_string_append_len(out, p + 1, n);
+            p += n;
+            p += g_str_has_prefix(p + 1, ".0") ? 2 : 0;
+        }
+    }
+    g_free(text);
+    return g_string_free(out, FALSE);
+}
+
 char *colo_qmp_print(JsonObject *o)
 {
     g_autoptr(JsonNode) node = json_node_new(JSON_NODE_OBJECT);
-    char *text;
 
     json_node_set_object(node, o);
-    text = json_to_string(node, FALSE);
-    if (strchr(text, 0x1f)) {
-        /* json-glib 1.6 escapes every control byte but this one. */
-        g_auto(GStrv) parts = g_strsplit(text, "\x1f", -1);
-
-        g_free(text);
-        text = g_strjoinv("\\u001f", parts);
-    }
-    return text;
+    return repair(json_to_string(node, FALSE));
 }
 
 JsonNode *colo_json_empty(void)

@@ -56,6 +56,15 @@ typedef void (*ColoQmpEventFunc)(const char *event, JsonObject *data,
 ColoQmpClient *colo_qmp_client_connect(const char *path, gint64 timeout_us,
                                        ColoQmpEventFunc on_event,
                                        gpointer user_data, GError **error);
+
+/*
+ * The same on a stream socket that is connected already; fd becomes the
+ * client's, also on failure.  name stands for it in messages.
+ */
+ColoQmpClient *colo_qmp_client_adopt(int fd, const char *name,
+                                     gint64 timeout_us,
+                                     ColoQmpEventFunc on_event,
+                                     gpointer user_data, GError **error);
 void colo_qmp_client_free(ColoQmpClient *c);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ColoQmpClient, colo_qmp_client_free)
 

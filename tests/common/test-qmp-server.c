@@ -277,6 +277,8 @@ static void test_requests(Fixture *f, gconstpointer unused)
         {"{\"execute\":\"nothing\",\"id\":-9223372036854775808}",
          "\"id\":-9223372036854775808}"},
         {"{\"execute\":\"nothing\",\"id\":0.5}", "\"id\":0.5}"},
+        {"{\"execute\":\"nothing\",\"id\":[1e22,-1e-99,\"\\\"1e+2.0\"]}",
+         "\"id\":[1e+22,-1e-99,\"\\\"1e+2.0\"]}"},
         {"{\"execute\":\"nothing\",\"id\":null}", "\"id\":null}"},
         {"{\"execute\":\"nothing\",\"id\":true}", "\"id\":true}"},
         {"{\"execute\":\"nothing\",\"id\":\"a\\u001f\\\"\\ud83d\\ude00\"}",
@@ -656,10 +658,11 @@ static void test_quit(Fixture *f, gconstpointer unused)
 {
     g_autoptr(ColoQmpClient) c = must_connect(f);
     g_autoptr(GError) error = NULL;
-    g_autoptr(JsonNode) v =
-        colo_qmp_client_call(c, "quit", NULL, 5 * SECOND, &error);
+    g_autoptr(JsonNode) v = NULL;
 
+    v = colo_qmp_client_call(c, "quit", NULL, 5 * SECOND, &error);
     g_assert_no_error(error);
+    g_assert_nonnull(v);
     while (colo_qmp_client_wait_any(c, in(5 * SECOND), &error)) {
     }
     g_assert_error(error, COLO_QMP_ERROR, COLO_QMP_ERROR_CLOSED);
