@@ -12,7 +12,6 @@
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/qmp.dict
 
 FUZZ_REPLAY = tests/fuzz/replay.c tests/fuzz/fuzz.h
-FUZZ_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 
 # The kept inputs, in every "make check"
 check_PROGRAMS += tests/fuzz/replay-qmp
@@ -22,8 +21,9 @@ tests_fuzz_replay_qmp_LDADD = $(UNIT_LIBS)
 
 # The search for new ones
 if FUZZERS
+FUZZ_LINK = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/fuzz-qmp
 tests_fuzz_fuzz_qmp_SOURCES = tests/fuzz/fuzz-qmp.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_qmp_LDADD = $(UNIT_LIBS)
-tests_fuzz_fuzz_qmp_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_qmp_LDFLAGS = $(FUZZ_LINK)
 endif
