@@ -89,14 +89,14 @@ static gboolean known_rom(const char *name)
            g_str_has_prefix(name, "/rom@") || g_str_has_suffix(name, ".rom");
 }
 
-/* name: of a block of "info ramblock"; rest: the columns after it. */
-static gboolean check_block(ColoVm *vm, const char *name, const char *rest,
+/* ram: the backend's QOM path; name: of a block of "info ramblock"; rest: the columns after it. */
+static gboolean check_block(const char *ram, const char *name, const char *rest,
                             const char *mtree, GError **error)
 {
     const char *base = strrchr(name, '/');
-    const char *backend = strrchr(vm->ram.backend, '/');
+    const char *backend = strrchr(ram, '/');
     g_autofree char *type = NULL;
-    gboolean is_ram = g_str_equal(name, vm->ram.backend) ||
+    gboolean is_ram = g_str_equal(name, ram) ||
                       (backend && g_str_equal(name, backend + 1));
 
     if (is_ram) {
@@ -127,7 +127,7 @@ static gboolean check_block(ColoVm *vm, const char *name, const char *rest,
  * ("4 KiB") and numbers.  Names have no spaces of their own followed by a
  * size, so the first "NUMBER UNIT 0x" ends the name.
  */
-static gboolean check_line(ColoVm *vm, char *line, const char *mtree,
+static gboolean check_line(const char *ram, char *line, const char *mtree,
                            GError **error)
 {
     char *end, *p;
@@ -145,32 +145,38 @@ static gboolean check_line(ColoVm *vm, char *line, const char *mtree,
             const char *rest = end + 1;
 
             *end = '\0';
-            return check_block(vm, line, rest, mtree, error);
+            return check_block(ram, line, rest, mtree, error);
         }
     }
     return refuse(error, "QEMU lists a RAM block in a form not known: \"%s\"",
                   line);
 }
 
-static gboolean check_blocks(ColoVm *vm, GError **error)
+gboolean colo_vm_check_blocks(const char *ram, const char *blocks,
+                              const char *mtree, GError **error)
 {
-    g_autofree char *blocks = colo_vm_hmp(vm, "info ramblock", error);
-    g_autofree char *mtree = NULL;
-    g_auto(GStrv) lines = NULL;
+    g_auto(GStrv) lines = g_strsplit(blocks, "\n", -1);
 
-    if (!blocks || !(mtree = colo_vm_hmp(vm, "info mtree -f", error))) {
-        return FALSE;
-    }
-    lines = g_strsplit(blocks, "\n", -1);
     if (!lines[0] || !strstr(lines[0], "Block Name")) {
         return refuse(error, "QEMU does not list the guest's RAM blocks");
     }
     for (char **l = lines; *l; l++) {
-        if (!check_line(vm, *l, mtree, error)) {
+        if (!check_line(ram, *l, mtree, error)) {
             return FALSE;
         }
     }
     return TRUE;
+}
+
+static gboolean check_memory(ColoVm *vm, GError **error)
+{
+    g_autofree char *blocks = colo_vm_hmp(vm, "info ramblock", error);
+    g_autofree char *mtree = NULL;
+
+    if (!blocks || !(mtree = colo_vm_hmp(vm, "info mtree -f", error))) {
+        return FALSE;
+    }
+    return colo_vm_check_blocks(vm->ram.backend, blocks, mtree, error);
 }
 
 static gboolean check_blockers(ColoVm *vm, GError **error)
@@ -251,5 +257,5 @@ gboolean colo_vm_check_no_vhost_fd(pid_t pid, GError **error)
 gboolean colo_vm_check_protectable(ColoVm *vm, GError **error)
 {
     return check_blockers(vm, error) && check_vhost(vm, error) &&
-           check_blocks(vm, error);
+           check_memory(vm, error);
 }

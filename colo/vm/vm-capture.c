@@ -2,9 +2,11 @@
 /*
  * Capture: stop the guest, have QEMU write its device state, resume it.
  *
- * query-status, stop and xen-save-devices-state leave in one write, so that
- * QEMU saves while the caller copies pages; query-status and cont leave in
- * another.  The two query-status tell our stop and cont from others'.
+ * stop and xen-save-devices-state leave in one write, so that QEMU saves
+ * while the caller copies pages.  QEMU tells of a resume before any vCPU
+ * runs again; so when, after the last copy, no RESUME has come, the guest
+ * has stood still all the time, and our cont may follow.
+ *
  * live is FALSE, for otherwise xen-save-devices-state takes the disks from
  * the guest ("inactivates" them), as if the guest were to go on elsewhere.
  */
@@ -45,7 +47,9 @@ static guint64 send_save(ColoVm *vm)
     JsonObject *args = colo_vm_strings("filename", vm->capture.path, NULL);
 
     json_object_set_boolean_member(args, "live", FALSE);
-    return colo_qmp_client_send(vm->qmp, "xen-save-devices-state", args);
+    vm->own_save =
+        colo_qmp_client_send(vm->qmp, "xen-save-devices-state", args);
+    return vm->own_save;
 }
 
 gboolean colo_vm_capture_begin(ColoVm *vm, GError **error)
@@ -62,23 +66,16 @@ gboolean colo_vm_capture_begin(ColoVm *vm, GError **error)
     }
     vm->disturbed = FALSE;
     vm->capture_start = g_get_monotonic_time();
-    stop = colo_vm_send_own(vm, "stop");
+    stop = colo_vm_send_stop(vm);
     vm->save_id = send_save(vm);
     stopped = colo_vm_wait(vm, stop, "stop", error);
-    if (stopped && vm->was_running) {
+    if (stopped) {
         vm->capturing = TRUE;
         return TRUE;
     }
-
     /* The save must be over before its file is used again. */
-    if (stopped || g_error_matches(error ? *error : NULL, COLO_VM_ERROR,
-                                   COLO_VM_ERROR_FAILED)) {
-        saved = colo_vm_wait(vm, vm->save_id, "xen-save-devices-state", NULL);
-    }
+    saved = colo_vm_wait(vm, vm->save_id, "xen-save-devices-state", NULL);
     vm->save_id = 0;
-    if (stopped) {
-        disturbed(vm, "somebody else stopped the guest just before", error);
-    }
     return FALSE;
 }
 
@@ -87,7 +84,7 @@ static gboolean read_state(ColoVm *vm, GError **error)
     off_t n = lseek(vm->capture.shared, 0, SEEK_CUR);
     ssize_t got;
 
-    if (n <= 0 || n > COLO_VM_MAX_STATE) {
+    if (n <= 0 || n > COLO_VMSTATE_ROOM) {
         g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_FAILED,
                     "QEMU wrote a device state of %" G_GINT64_FORMAT " bytes",
                     (gint64)n);
@@ -102,6 +99,23 @@ static gboolean read_state(ColoVm *vm, GError **error)
         return FALSE;
     }
     return colo_vmstate_check(vm->state->data, vm->state->len, error);
+}
+
+gboolean colo_vm_save_stopped(ColoVm *vm, const guint8 **state, gsize *len,
+                              GError **error)
+{
+    g_autoptr(JsonNode) saved = NULL;
+
+    if (!prepare(vm, error)) {
+        return FALSE;
+    }
+    saved = colo_vm_wait(vm, send_save(vm), "xen-save-devices-state", error);
+    if (!saved || !read_state(vm, error)) {
+        return FALSE;
+    }
+    *state = vm->state->data;
+    *len = vm->state->len;
+    return TRUE;
 }
 
 gboolean colo_vm_capture_state(ColoVm *vm, const guint8 **state, gsize *len,
@@ -127,10 +141,19 @@ gboolean colo_vm_capture_state(ColoVm *vm, const guint8 **state, gsize *len,
     return TRUE;
 }
 
+/* Whoever came between has the last word on whether the guest runs. */
+static gboolean end_disturbed(ColoVm *vm, GError **error)
+{
+    if (vm->foreign_stopped) {
+        return disturbed(vm, "somebody else resumed and stopped the guest",
+                         error);
+    }
+    return disturbed(vm, "somebody else resumed the guest", error);
+}
+
 gboolean colo_vm_capture_end(ColoVm *vm, gint64 *paused_us, GError **error)
 {
     g_autoptr(JsonNode) done = NULL;
-    guint64 cont;
 
     g_return_val_if_fail(vm->capturing, FALSE);
     vm->capturing = FALSE;
@@ -141,26 +164,13 @@ gboolean colo_vm_capture_end(ColoVm *vm, gint64 *paused_us, GError **error)
     if (!colo_vm_dispatch(vm, error)) {
         return FALSE;
     }
-    if (vm->disturbed && vm->foreign_stopped) {
-        return disturbed(vm, "somebody else resumed and stopped the guest",
-                         error);
+    if (vm->disturbed) {
+        return end_disturbed(vm, error);
     }
-    cont = colo_vm_send_own(vm, "cont");
-    done = colo_vm_wait(vm, cont, "cont", error);
+    done = colo_vm_wait(vm, colo_vm_send_cont(vm), "cont", error);
     if (!done) {
         return FALSE;
     }
     *paused_us = g_get_monotonic_time() - vm->capture_start;
-    if (vm->disturbed && !vm->was_running) {
-        /* Their stop came just before our cont: it is what they want. */
-        if (!colo_vm_stop(vm, error)) {
-            return FALSE;
-        }
-        return disturbed(vm, "somebody else resumed and stopped the guest",
-                         error);
-    }
-    if (vm->disturbed || vm->was_running) {
-        return disturbed(vm, "somebody else resumed the guest", error);
-    }
     return TRUE;
 }

@@ -12,8 +12,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Far above the numbers that management software counts up from 0. */
-#define FIRST_ID 1668246528 /* "coo" << 8 */
+/*
+ * Out of the way of management software, which counts up from 0, and still
+ * short.
+ */
+#define FIRST_ID 700
 
 static gboolean is_ours(JsonObject *set, const char *name)
 {

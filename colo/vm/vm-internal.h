@@ -9,18 +9,14 @@
 #include "colo/qmp-client.h"
 
 /*
- * Device state is tens of KiB; a state or a template beyond these is not
- * device state but a mistake.
+ * How our descriptors, nodes and jobs are told from others' in QEMU.  Names
+ * are short where time counts: QEMU reads its monitor by the byte.
  */
-#define COLO_VM_MAX_STATE (32u * 1024 * 1024)
-#define COLO_VM_MAX_IMAGE (128u * 1024 * 1024)
-
-/* How our descriptors, nodes and jobs are told from others' in QEMU. */
 #define COLO_VM_FD_CAPTURE  "colo-capture"
 #define COLO_VM_FD_VMSTATE  "colo-vmstate"
-#define COLO_VM_NODE_PREFIX "colo-vmstate-"
-#define COLO_VM_FILE_PREFIX "colo-vmfile-"
-#define COLO_VM_JOB         "colo-vmstate"
+#define COLO_VM_NODE_PREFIX "colo-vmstate"
+#define COLO_VM_FILE_PREFIX "colo-vmfile"
+#define COLO_VM_JOB         "colo"
 
 /* The guest's RAM backend, in QEMU and mapped here. */
 typedef struct ColoVmRam {
@@ -57,22 +53,24 @@ struct ColoVm {
 
     /*
      * The run state as the monitor's stream tells it.  The order of replies
-     * and events in the stream is the order of execution.  A stop or cont of
-     * ours is sent right behind a query-status; a STOP or RESUME between
-     * the replies to these two is our own doing, any other is somebody
-     * else's.  (A stop by others between the two commands, or while we hold
-     * the guest stopped, changes nothing in QEMU and leaves no trace.)
+     * and events in the stream is the order of execution: a STOP before the
+     * reply to our stop is our own doing, a RESUME before the reply to our
+     * cont as well; any other is somebody else's.
+     *
+     * QEMU says nothing of a stop that finds the guest stopped already.  So
+     * a stop by somebody else while a capture holds the guest, or in the
+     * fraction of a millisecond in which our stop is on its way, cannot be
+     * told from our own and is undone by our cont.
      */
     gboolean running;
-    guint64 status_id;          /* that query-status, until its reply */
-    guint64 own_id;             /* our stop or cont, until its reply */
-    gboolean own;               /* between the two replies */
-    gboolean was_running;       /* what the query-status said */
-    char was_status[32];        /* and QEMU's word for it */
+    guint64 own_stop, own_cont; /* ids, until their replies */
+    guint64 own_save;           /* likewise */
+    gboolean loading;           /* from sending snapshot-load to its end */
+    gboolean inner_stop;        /* a save or load has stopped the guest */
     gboolean disturbed;         /* a foreign stop or cont since it was reset */
     gboolean foreign_stopped;   /* the last of these was a stop */
-    gboolean loading;           /* resets are snapshot-load's */
     gboolean job_concluded;
+    gboolean job_failed;        /* it went through "aborting" */
     char *shutdown_reason;      /* SHUTDOWN's, once seen */
 
     /* capture */
@@ -85,9 +83,9 @@ struct ColoVm {
     /* restore */
     ColoVmFdset image;
     char *image_node, *image_file;
-    ColoVmstateMap map;         /* map.n == 0: not prepared */
-    GByteArray *config;
-    GByteArray *blob;
+    gsize image_offset;         /* of the stream in it */
+    gboolean prepared;
+    GByteArray *blob;           /* the stream last loaded */
 };
 
 /* --- vm.c: calls to QEMU --- */
@@ -116,12 +114,15 @@ JsonNode *colo_vm_qom_get(ColoVm *vm, const char *path, const char *property,
 char *colo_vm_qom_string(ColoVm *vm, const char *path, const char *property,
                          GError **error);
 
+/* Queue stop or cont as our own act; returns the id to wait for. */
+guint64 colo_vm_send_stop(ColoVm *vm);
+guint64 colo_vm_send_cont(ColoVm *vm);
+
 /*
- * Queue query-status and then command, "stop" or "cont", as our own act.
- * Returns the id of command; vm->was_running and was_status are valid once
- * its reply was waited for.
+ * A save or load is over: a stop in it that it did not undo was somebody
+ * else's.
  */
-guint64 colo_vm_send_own(ColoVm *vm, const char *command);
+void colo_vm_inner_done(ColoVm *vm);
 
 /* An object of strings: name, value, ..., NULL. */
 JsonObject *colo_vm_strings(const char *name, ...) G_GNUC_NULL_TERMINATED;
@@ -149,6 +150,29 @@ void colo_vm_fdset_close(ColoVmFdset *set);
 gboolean colo_vm_ram_find(ColoVm *vm, GError **error);        /* vm-ram.c */
 gboolean colo_vm_ram_map(ColoVm *vm, pid_t pid, GError **error);
 void colo_vm_ram_unmap(ColoVm *vm);
+/* A run of adjacent mappings of one file in /proc/PID/maps. */
+typedef struct ColoVmMapping {
+    guint64 start, end, offset;
+    guint64 first_end; /* of the first of them, as map_files names it */
+    unsigned major, minor;
+    guint64 inode;
+} ColoVmMapping;
+
+/*
+ * Find the shared, writable mapping of at least bytes that starts at addr.
+ * It may be in pieces: the kernel splits it where QEMU advised parts of it
+ * differently.
+ */
+gboolean colo_vm_parse_maps(const char *text, guint64 addr, gsize bytes,
+                            ColoVmMapping *m);
+
+/*
+ * Is all that the guest can write in the backend with the QOM path ram?
+ * blocks and mtree: what QEMU prints for "info ramblock", "info mtree -f".
+ */
+gboolean colo_vm_check_blocks(const char *ram, const char *blocks,
+                              const char *mtree, GError **error);
+
 /* vm-blocks.c: over QMP, and once the pid is known */
 gboolean colo_vm_check_protectable(ColoVm *vm, GError **error);
 gboolean colo_vm_check_no_vhost_fd(pid_t pid, GError **error);
@@ -157,6 +181,13 @@ gboolean colo_vm_describe(ColoVm *vm, GError **error);        /* vm-describe.c *
 /* --- vm-describe.c: what colo_vm_check_same() does --- */
 gboolean colo_vm_check_same_text(const char *ours, const char *theirs,
                                  GError **error);
+
+/*
+ * --- vm-capture.c: the device state of a guest that is stopped anyway; as
+ * colo_vm_capture_state().
+ */
+gboolean colo_vm_save_stopped(ColoVm *vm, const guint8 **state, gsize *len,
+                              GError **error);
 
 /* --- vm-load.c --- */
 void colo_vm_restore_close(ColoVm *vm);

@@ -4,34 +4,42 @@
  *
  * QEMU keeps a small qcow2 image of ours open, in memory, whose internal
  * snapshot is rewritten in place and loaded by snapshot-load; vm-vmstate.c
- * explains why.  The template is made with x-ignore-shared on, so that it
- * holds device state but not the guest's RAM.
+ * explains why.
  */
 #include "colo/vm/vm-internal.h"
 
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-#define SNAPSHOT_TAG "colo"
-#define DISK_BYTES (1024 * 1024)
-#define MAX_JOBS 64
 
 static JsonObject *job_args(void)
 {
     return colo_vm_strings("id", COLO_VM_JOB, NULL);
 }
 
+/* Why our job failed, as QEMU tells; NULL if it does not. */
+static char *job_error(ColoVm *vm)
+{
+    g_autoptr(JsonNode) node = colo_vm_call(vm, "query-jobs", NULL, NULL);
+    JsonArray *a = colo_vm_node_array(node);
+
+    for (guint i = 0; a && i < json_array_get_length(a); i++) {
+        JsonObject *job = colo_vm_element(a, i);
+
+        if (job && g_strcmp0(colo_json_get_string(job, "id"), COLO_VM_JOB) == 0) {
+            return g_strdup(colo_json_get_string(job, "error"));
+        }
+    }
+    return NULL;
+}
+
 /*
- * Wait until the job whose start was answered has concluded, and dismiss
- * it.  FALSE with QEMU's reason when it failed.
+ * Wait until our job has concluded, and dismiss it without waiting for the
+ * answer.  FALSE with QEMU's reason when the job failed.
  */
 static gboolean finish_job(ColoVm *vm, const char *what, GError **error)
 {
-    g_autoptr(JsonNode) jobs = NULL, dismissed = NULL;
-    guint64 query, dismiss;
-    JsonArray *a;
+    g_autofree char *text = NULL;
     GError *e = NULL;
 
     while (!vm->job_concluded) {
@@ -40,49 +48,36 @@ static gboolean finish_job(ColoVm *vm, const char *what, GError **error)
             return FALSE;
         }
     }
-    query = colo_qmp_client_send(vm->qmp, "query-jobs", NULL);
-    dismiss = colo_qmp_client_send(vm->qmp, "job-dismiss", job_args());
-    jobs = colo_vm_wait(vm, query, "query-jobs", error);
-    if (!jobs) {
+    if (vm->job_failed) {
+        text = job_error(vm);
+    }
+    colo_qmp_client_ignore(
+        vm->qmp, colo_qmp_client_send(vm->qmp, "job-dismiss", job_args()));
+    if (!colo_qmp_client_flush(vm->qmp, colo_vm_deadline(vm), &e)) {
+        colo_vm_take_error(vm, e, what, error);
         return FALSE;
     }
-    dismissed = colo_vm_wait(vm, dismiss, "job-dismiss", error);
-    if (!dismissed) {
+    if (vm->job_failed) {
+        g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_FAILED,
+                    "QEMU at %s could not do %s: %s", vm->qmp_path, what,
+                    text ? text : "no reason given");
         return FALSE;
     }
-    a = colo_vm_node_array(jobs);
-    for (guint i = 0; a && i < json_array_get_length(a); i++) {
-        JsonObject *job = colo_vm_element(a, i);
-        const char *text;
-
-        if (job && g_strcmp0(colo_json_get_string(job, "id"), COLO_VM_JOB) == 0) {
-            text = colo_json_get_string(job, "error");
-            if (!text) {
-                return TRUE;
-            }
-            g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_FAILED,
-                        "QEMU at %s could not do %s: %s", vm->qmp_path, what,
-                        text);
-            return FALSE;
-        }
-    }
-    g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_FAILED,
-                "QEMU at %s lost the job of %s", vm->qmp_path, what);
-    return FALSE;
+    return TRUE;
 }
 
 static gboolean run_job(ColoVm *vm, const char *command, JsonObject *args,
                         GError **error)
 {
     json_object_set_string_member(args, "job-id", COLO_VM_JOB);
-    vm->job_concluded = FALSE;
+    vm->job_concluded = vm->job_failed = FALSE;
     return colo_vm_do(vm, command, args, error) &&
            finish_job(vm, command, error);
 }
 
 static JsonObject *snapshot_args(ColoVm *vm)
 {
-    JsonObject *args = colo_vm_strings("tag", SNAPSHOT_TAG, "vmstate",
+    JsonObject *args = colo_vm_strings("tag", COLO_VMSTATE_TAG, "vmstate",
                                        vm->image_node, NULL);
     JsonArray *devices = json_array_new();
 
@@ -91,25 +86,13 @@ static JsonObject *snapshot_args(ColoVm *vm)
     return args;
 }
 
-static gboolean set_ignore_shared(ColoVm *vm, gboolean on, GError **error)
-{
-    JsonObject *args = json_object_new(), *cap = json_object_new();
-    JsonArray *caps = json_array_new();
-
-    json_object_set_string_member(cap, "capability", "x-ignore-shared");
-    json_object_set_boolean_member(cap, "state", on);
-    json_array_add_object_element(caps, cap);
-    json_object_set_array_member(args, "capabilities", caps);
-    return colo_vm_do(vm, "migrate-set-capabilities", args, error);
-}
-
 /* A job that a predecessor started and did not see the end of. */
 static gboolean sweep_job(ColoVm *vm, GError **error)
 {
     g_autoptr(JsonNode) node = NULL;
     JsonArray *a;
 
-    vm->job_concluded = FALSE;
+    vm->job_concluded = vm->job_failed = FALSE;
     node = colo_vm_call(vm, "query-jobs", NULL, error);
     if (!node) {
         return FALSE;
@@ -177,99 +160,115 @@ static gboolean sweep_nodes(ColoVm *vm, guint *next, GError **error)
 
 static gboolean sweep(ColoVm *vm, guint *next, GError **error)
 {
-    return sweep_job(vm, error) && set_ignore_shared(vm, FALSE, error) &&
-           sweep_nodes(vm, next, error) &&
+    return sweep_job(vm, error) && sweep_nodes(vm, next, error) &&
            colo_vm_fdset_sweep(vm, COLO_VM_FD_VMSTATE, error);
 }
 
-/* An empty qcow2 image in memory, opened by QEMU. */
-static gboolean make_image(ColoVm *vm, guint number, GError **error)
+static gboolean write_all(int fd, const GByteArray *data, gsize offset,
+                          GError **error)
 {
-    JsonObject *args = json_object_new(), *options;
+    ssize_t n = pwrite(fd, data->data, data->len, offset);
+
+    if (n != (ssize_t)data->len) {
+        g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_FAILED,
+                    "cannot write %u bytes of device state to memory: %s",
+                    data->len, n < 0 ? g_strerror(errno) : "no room");
+        return FALSE;
+    }
+    return TRUE;
+}
+
+/* The image in memory. */
+static gboolean make_image(ColoVm *vm, GError **error)
+{
+    g_autoptr(GByteArray) start = NULL;
+    gsize size;
+
+    if (!colo_vm_fdset_make(vm, &vm->image, COLO_VM_FD_VMSTATE, TRUE, error)) {
+        return FALSE;
+    }
+    start = colo_vmstate_image(&vm->image_offset, &size);
+    if (ftruncate(vm->image.fd, size) < 0) {
+        g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_FAILED,
+                    "cannot make a memory file of %" G_GSIZE_FORMAT
+                    " bytes: %s",
+                    size, g_strerror(errno));
+        return FALSE;
+    }
+    return write_all(vm->image.fd, start, 0, error);
+}
+
+/* Have QEMU open it. */
+static gboolean open_image(ColoVm *vm, guint number, GError **error)
+{
+    JsonObject *args;
 
     vm->image_node = g_strdup_printf(COLO_VM_NODE_PREFIX "%u", number);
     vm->image_file = g_strdup_printf(COLO_VM_FILE_PREFIX "%u", number);
-    options = colo_vm_strings("driver", "qcow2", "file", vm->image_file, NULL);
-    json_object_set_int_member(options, "size", DISK_BYTES);
-    json_object_set_object_member(args, "options", options);
-    if (!colo_vm_fdset_make(vm, &vm->image, COLO_VM_FD_VMSTATE, TRUE, error) ||
-        !colo_vm_do(vm, "blockdev-add",
-                    colo_vm_strings("driver", "file", "node-name",
-                                    vm->image_file, "filename", vm->image.path,
-                                    NULL),
-                    error)) {
-        json_object_unref(args);
+    args = colo_vm_strings("driver", "file", "node-name", vm->image_file,
+                           "filename", vm->image.path, NULL);
+    if (!colo_vm_do(vm, "blockdev-add", args, error)) {
         return FALSE;
     }
-    return run_job(vm, "blockdev-create", args, error) &&
-           colo_vm_do(vm, "blockdev-add",
-                      colo_vm_strings("driver", "qcow2", "node-name",
-                                      vm->image_node, "file", vm->image_file,
-                                      NULL),
-                      error);
+    args = colo_vm_strings("driver", "qcow2", "node-name", vm->image_node,
+                           "file", vm->image_file, NULL);
+    return colo_vm_do(vm, "blockdev-add", args, error);
 }
 
-static gboolean make_template(ColoVm *vm, GError **error)
+static gboolean load_state(ColoVm *vm, const guint8 *state, gsize len,
+                           GError **error)
 {
-    g_autoptr(GError) e = NULL;
     gboolean ok;
 
-    if (!set_ignore_shared(vm, TRUE, error)) {
+    if (!colo_vm_dispatch(vm, error) ||
+        !colo_vmstate_build(state, len, vm->machine, vm->blob, error) ||
+        !write_all(vm->image.fd, vm->blob, vm->image_offset, error)) {
         return FALSE;
     }
-    ok = run_job(vm, "snapshot-save", snapshot_args(vm), error);
-    /* Left on, it would make every load fail. */
-    if (!set_ignore_shared(vm, FALSE, ok ? error : &e)) {
+    if (vm->running) {
+        g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_DISTURBED,
+                    "the guest runs: it must be stopped to load a state");
+        return FALSE;
+    }
+    vm->disturbed = FALSE;
+    vm->loading = TRUE;
+    ok = run_job(vm, "snapshot-load", snapshot_args(vm), error);
+    vm->loading = FALSE;
+    colo_vm_inner_done(vm);
+    if (ok && vm->disturbed) {
+        g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_DISTURBED,
+                    "somebody else resumed the guest while a state was "
+                    "loaded");
         return FALSE;
     }
     return ok;
 }
 
-/* The whole image as it is now. */
-static GByteArray *read_image(ColoVm *vm, GError **error)
+/*
+ * Load the state that the guest has: what does not work with this QEMU,
+ * machine type or devices shows now and not at the first checkpoint.
+ */
+static gboolean try_load(ColoVm *vm, GError **error)
 {
-    g_autoptr(GByteArray) image = NULL;
-    struct stat st;
+    const guint8 *state;
+    gsize len;
 
-    if (fstat(vm->image.fd, &st) < 0 || st.st_size <= 0 ||
-        st.st_size > COLO_VM_MAX_IMAGE) {
-        g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_FAILED,
-                    "the snapshot image that QEMU wrote is empty or larger "
-                    "than %u MiB",
-                    COLO_VM_MAX_IMAGE >> 20);
-        return NULL;
+    vm->prepared = colo_vm_save_stopped(vm, &state, &len, error) &&
+                   load_state(vm, state, len, error);
+    if (!vm->prepared) {
+        g_prefix_error(error,
+                       "this guest's device state cannot be saved and loaded "
+                       "(QEMU %s, machine %s): ",
+                       vm->version, vm->machine);
     }
-    image = g_byte_array_sized_new(st.st_size);
-    g_byte_array_set_size(image, st.st_size);
-    if (pread(vm->image.fd, image->data, image->len, 0) != st.st_size) {
-        g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_FAILED,
-                    "cannot read the snapshot image: %s", g_strerror(errno));
-        return NULL;
-    }
-    return g_steal_pointer(&image);
-}
-
-static gboolean read_template(ColoVm *vm, GError **error)
-{
-    g_autoptr(GByteArray) image = read_image(vm, error);
-    guint64 first;
-
-    if (!image ||
-        !colo_vmstate_parse_qcow2(image->data, image->len, &vm->map, error)) {
-        return FALSE;
-    }
-    first = vm->map.offsets[0];
-    vm->config = colo_vmstate_get_config(
-        image->data + first, MIN(vm->map.cluster_bytes, image->len - first),
-        error);
-    return vm->config != NULL;
+    return vm->prepared;
 }
 
 gboolean colo_vm_restore_prepare(ColoVm *vm, GError **error)
 {
     guint number;
 
-    if (vm->map.n) {
+    if (vm->prepared) {
         return TRUE;
     }
     if (!colo_vm_dispatch(vm, error)) {
@@ -283,8 +282,8 @@ gboolean colo_vm_restore_prepare(ColoVm *vm, GError **error)
         return FALSE;
     }
     vm->blob = g_byte_array_new();
-    if (!sweep(vm, &number, error) || !make_image(vm, number, error) ||
-        !make_template(vm, error) || !read_template(vm, error)) {
+    if (!sweep(vm, &number, error) || !make_image(vm, error) ||
+        !open_image(vm, number, error) || !try_load(vm, error)) {
         colo_vm_restore_close(vm);
         return FALSE;
     }
@@ -293,66 +292,14 @@ gboolean colo_vm_restore_prepare(ColoVm *vm, GError **error)
 
 gsize colo_vm_state_room(const ColoVm *vm)
 {
-    return vm->map.n ? vm->map.n * vm->map.cluster_bytes -
-                           colo_vmstate_overhead(vm->config)
-                     : 0;
-}
-
-/* Put the stream where the snapshot's is. */
-static gboolean write_blob(ColoVm *vm, GError **error)
-{
-    gsize done = 0;
-
-    for (gsize i = 0; done < vm->blob->len; i++) {
-        gsize n = MIN(vm->map.cluster_bytes, vm->blob->len - done);
-        ssize_t put = pwrite(vm->image.fd, vm->blob->data + done, n,
-                             vm->map.offsets[i]);
-
-        if (put != (ssize_t)n) {
-            g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_FAILED,
-                        "cannot write the device state to memory: %s",
-                        put < 0 ? g_strerror(errno) : "no room");
-            return FALSE;
-        }
-        done += n;
-    }
-    return TRUE;
+    return vm->prepared ? colo_vmstate_max(vm->machine) : 0;
 }
 
 gboolean colo_vm_load(ColoVm *vm, const guint8 *state, gsize len,
                       GError **error)
 {
-    gboolean ok;
-
-    g_return_val_if_fail(vm->map.n, FALSE);
-    if (len > colo_vm_state_room(vm)) {
-        g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_FAILED,
-                    "a device state of %" G_GSIZE_FORMAT " bytes does not fit "
-                    "into the %" G_GSIZE_FORMAT " prepared",
-                    len, colo_vm_state_room(vm));
-        return FALSE;
-    }
-    if (!colo_vm_dispatch(vm, error) ||
-        !colo_vmstate_build(state, len, vm->config, vm->blob, error) ||
-        !write_blob(vm, error)) {
-        return FALSE;
-    }
-    if (vm->running) {
-        g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_DISTURBED,
-                    "the guest runs: it must be stopped to load a state");
-        return FALSE;
-    }
-    vm->disturbed = FALSE;
-    vm->loading = TRUE;
-    ok = run_job(vm, "snapshot-load", snapshot_args(vm), error);
-    vm->loading = FALSE;
-    if (ok && vm->disturbed) {
-        g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_DISTURBED,
-                    "somebody else resumed the guest while a state was "
-                    "loaded");
-        return FALSE;
-    }
-    return ok;
+    g_return_val_if_fail(vm->prepared, FALSE);
+    return load_state(vm, state, len, error);
 }
 
 /* Take our nodes out of QEMU again, as far as it listens. */
@@ -376,8 +323,7 @@ void colo_vm_restore_close(ColoVm *vm)
     }
     g_clear_pointer(&vm->image_node, g_free);
     g_clear_pointer(&vm->image_file, g_free);
-    g_clear_pointer(&vm->config, g_byte_array_unref);
     g_clear_pointer(&vm->blob, g_byte_array_unref);
-    colo_vmstate_map_clear(&vm->map);
+    vm->prepared = FALSE;
     colo_vm_fdset_close(&vm->image);
 }

@@ -22,7 +22,6 @@
 #define HOW_TO_SHARE                                                       \
     "-object memory-backend-memfd,id=mem,size=SIZE,share=on "              \
     "-machine memory-backend=mem"
-#define MAX_VMAS 200000 /* vm.max_map_count is 65530 unless raised */
 
 static gboolean refuse(GError **error, const char *fmt, ...)
     G_GNUC_PRINTF(2, 3);
@@ -147,32 +146,17 @@ gboolean colo_vm_ram_find(ColoVm *vm, GError **error)
     return check_size(vm, error) && find_addr(vm, error);
 }
 
-/* A run of adjacent mappings of one file. */
-typedef struct Mapping {
-    guint64 start, end, offset;
-    guint64 first_end; /* of the first of them, as map_files names it */
-    unsigned major, minor;
-    guint64 inode;
-} Mapping;
-
-/*
- * The shared, writable mapping that starts at vm->ram.addr.  QEMU advises
- * parts of RAM differently at times, which splits the kernel's mapping.
- */
-static gboolean find_mapping(const ColoVm *vm, pid_t pid, Mapping *m)
+gboolean colo_vm_parse_maps(const char *text, guint64 addr, gsize bytes,
+                            ColoVmMapping *m)
 {
-    g_autofree char *path = g_strdup_printf("/proc/%d/maps", (int)pid);
-    FILE *f = fopen(path, "re");
-    char line[4400];
     gboolean found = FALSE;
 
-    if (!f) {
-        return FALSE;
-    }
-    for (int i = 0; i < MAX_VMAS && fgets(line, sizeof(line), f); i++) {
-        Mapping v = {0};
+    while (text && *text) {
+        const char *line = text, *end = strchr(text, '\n');
+        ColoVmMapping v = {0};
         char perm[5];
 
+        text = end ? end + 1 : NULL;
         if (sscanf(line,
                    "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %x:%x %" SCNu64,
                    &v.start, &v.end, perm, &v.offset, &v.major, &v.minor,
@@ -180,7 +164,7 @@ static gboolean find_mapping(const ColoVm *vm, pid_t pid, Mapping *m)
             strncmp(perm, "rw", 2) != 0 || perm[3] != 's') {
             continue;
         }
-        if (!found && v.start == vm->ram.addr) {
+        if (!found && v.start == addr) {
             *m = v;
             m->first_end = v.end;
             found = TRUE;
@@ -190,12 +174,20 @@ static gboolean find_mapping(const ColoVm *vm, pid_t pid, Mapping *m)
             m->end = v.end;
         }
     }
-    fclose(f);
-    return found && m->end - m->start >= vm->ram.bytes;
+    return found && m->end - m->start >= bytes;
+}
+
+static gboolean find_mapping(const ColoVm *vm, pid_t pid, ColoVmMapping *m)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/maps", (int)pid);
+    g_autofree char *text = NULL;
+
+    return g_file_get_contents(path, &text, NULL, NULL) &&
+           colo_vm_parse_maps(text, vm->ram.addr, vm->ram.bytes, m);
 }
 
 /* A descriptor of QEMU's own for the same file. */
-static int open_by_fd(pid_t pid, const Mapping *m)
+static int open_by_fd(pid_t pid, const ColoVmMapping *m)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/fd", (int)pid);
     DIR *dir = opendir(path);
@@ -225,7 +217,7 @@ static int open_by_fd(pid_t pid, const Mapping *m)
     return fd;
 }
 
-static int open_mapping(pid_t pid, const Mapping *m, GError **error)
+static int open_mapping(pid_t pid, const ColoVmMapping *m, GError **error)
 {
     g_autofree char *path =
         g_strdup_printf("/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)pid,
@@ -244,7 +236,7 @@ static int open_mapping(pid_t pid, const Mapping *m, GError **error)
     return fd;
 }
 
-static gboolean map_file(ColoVm *vm, int fd, const Mapping *m, GError **error)
+static gboolean map_file(ColoVm *vm, int fd, const ColoVmMapping *m, GError **error)
 {
     struct stat st;
     struct statfs fs;
@@ -328,7 +320,7 @@ gboolean colo_vm_ram_map(ColoVm *vm, pid_t pid, GError **error)
 {
     GError *e = NULL;
     pid_t candidates[3] = {pid, 0, 0};
-    Mapping m;
+    ColoVmMapping m;
     int fd;
 
     if (!pid) {

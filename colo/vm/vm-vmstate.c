@@ -4,26 +4,57 @@
  *
  * Theory of operation: QEMU loads device state only as part of a snapshot
  * (xen-load-devices-state aborts).  So the secondary's QEMU keeps a small
- * qcow2 image open whose one internal snapshot was made once, as a
- * template; to load another state, the bytes in the template's vmstate
- * clusters are replaced in place.  The metadata that QEMU has cached stays
- * true, because no cluster moves.  Formats: QEMU's docs/interop/qcow2.txt
- * and docs/devel/migration.
+ * qcow2 image open, in memory, with one internal snapshot; to load a state,
+ * the bytes of the snapshot's stream are replaced in place and the snapshot
+ * is loaded.  The metadata that QEMU has cached stays true, because no
+ * cluster moves.
+ *
+ * The image is made here rather than with snapshot-save: it needs no
+ * template with its detour over migration capabilities, has as much room as
+ * we want, and the stream lies in one piece.  It is in the state that
+ * loading leaves behind: the active L1 table has what the snapshot's has,
+ * and each cluster of the stream two references.  Formats: QEMU's
+ * docs/interop/qcow2.txt and docs/devel/migration.
  */
 #include "colo/vm/vm-vmstate.h"
 #include "colo/vm/vm.h"
 
 #include <string.h>
 
-#define QCOW2_MAGIC 0x514649fbu /* "QFI\xfb" */
-#define QCOW2_HEADER_BYTES 72
-#define QCOW2_SNAPSHOT_BYTES 40
-#define QCOW2_OFFSET_MASK G_GUINT64_CONSTANT(0x00fffffffffffe00)
-#define QCOW2_COMPRESSED (G_GUINT64_CONSTANT(1) << 62)
-#define QCOW2_ZERO G_GUINT64_CONSTANT(1)
-#define QCOW2_INCOMPAT_KNOWN 3u /* dirty, corrupt: neither moves a field */
-#define MAX_VMSTATE_BYTES (64u * 1024 * 1024)
+enum {
+    CLUSTER_BITS = 14,
+    CLUSTER = 1 << CLUSTER_BITS,
+    PER_L2 = CLUSTER / 8,
+    DATA_CLUSTERS = COLO_VMSTATE_ROOM / CLUSTER,
+    HEADER_BYTES = 104,
+    SNAPSHOT_BYTES = 40,
+    SNAPSHOT_EXTRA = 24,
+    REFCOUNT_ORDER = 4, /* 16 bits each */
+};
 
+/* What each cluster of the file holds. */
+enum {
+    C_HEADER,
+    C_REFCOUNT_TABLE,
+    C_REFCOUNTS,
+    C_L1,
+    C_SNAPSHOTS,
+    C_SNAPSHOT_L1,
+    C_L2, /* from here on with two references */
+    C_DATA,
+    C_END = C_DATA + DATA_CLUSTERS,
+};
+
+/*
+ * The disk of the image is one cluster; QEMU puts the stream behind the
+ * part of the disk that the first L2 table would cover.
+ */
+enum { DISK_BYTES = CLUSTER, L1_ENTRIES = 2, STREAM_L1_INDEX = 1 };
+
+G_STATIC_ASSERT(DATA_CLUSTERS <= PER_L2);
+G_STATIC_ASSERT(C_END <= CLUSTER / 2); /* one block of refcounts will do */
+
+#define QCOW2_MAGIC 0x514649fbu /* "QFI\xfb" */
 #define STREAM_MAGIC 0x5145564du /* "QEVM" */
 #define STREAM_VERSION 3
 #define STREAM_HEADER_BYTES 8
@@ -31,19 +62,20 @@
 #define SECTION_FULL 0x04
 #define SECTION_VMDESCRIPTION 0x06
 #define SECTION_CONFIGURATION 0x07
-#define MAX_MACHINE_NAME 255
+#define CONFIGURATION_BYTES 5 /* before the name */
 
 static const guint8 empty_description[] = {SECTION_VMDESCRIPTION, 0, 0, 0, 2,
                                            '{', '}'};
 
-/* The n bytes at off, or NULL where the image ends before. */
-static const guint8 *bytes_at(const guint8 *data, gsize len, guint64 off,
-                              gsize n)
+static void put(guint8 *p, int n, guint64 v)
 {
-    return off <= len && n <= len - off ? data + off : NULL;
+    while (n--) {
+        p[n] = v;
+        v >>= 8;
+    }
 }
 
-static guint64 be(const guint8 *p, int n)
+static guint64 get(const guint8 *p, int n)
 {
     guint64 v = 0;
 
@@ -53,113 +85,67 @@ static guint64 be(const guint8 *p, int n)
     return v;
 }
 
-static gboolean bad_image(GError **error, const char *why)
+static guint64 at(gsize cluster)
 {
-    g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_FAILED,
-                "cannot use the snapshot image that QEMU wrote: %s", why);
-    return FALSE;
+    return (guint64)cluster * CLUSTER;
 }
 
-void colo_vmstate_map_clear(ColoVmstateMap *map)
+static void put_header(guint8 *h)
 {
-    g_clear_pointer(&map->offsets, g_free);
-    map->n = 0;
-    map->cluster_bytes = 0;
+    put(h, 4, QCOW2_MAGIC);
+    put(h + 4, 4, 3); /* version */
+    put(h + 20, 4, CLUSTER_BITS);
+    put(h + 24, 8, DISK_BYTES);
+    put(h + 36, 4, L1_ENTRIES);
+    put(h + 40, 8, at(C_L1));
+    put(h + 48, 8, at(C_REFCOUNT_TABLE));
+    put(h + 56, 4, 1); /* clusters of the refcount table */
+    put(h + 60, 4, 1); /* snapshots */
+    put(h + 64, 8, at(C_SNAPSHOTS));
+    put(h + 96, 4, REFCOUNT_ORDER);
+    put(h + 100, 4, HEADER_BYTES);
 }
 
-/* Follow the table entry at off; 0 when it points nowhere usable. */
-static guint64 follow(const guint8 *image, gsize len, guint64 off,
-                      gsize cluster_bytes)
+static void put_snapshot(guint8 *s)
 {
-    const guint8 *p = bytes_at(image, len, off, 8);
-    guint64 entry, target;
+    static const char id[] = "1", tag[] = COLO_VMSTATE_TAG;
+    guint8 *extra = s + SNAPSHOT_BYTES;
 
-    if (!p) {
-        return 0;
-    }
-    entry = be(p, 8);
-    target = entry & QCOW2_OFFSET_MASK;
-    if ((entry & (QCOW2_COMPRESSED | QCOW2_ZERO)) || target % cluster_bytes) {
-        return 0;
-    }
-    return target;
+    put(s, 8, at(C_SNAPSHOT_L1));
+    put(s + 8, 4, L1_ENTRIES);
+    put(s + 12, 2, strlen(id));
+    put(s + 14, 2, strlen(tag));
+    put(s + 32, 4, COLO_VMSTATE_ROOM);
+    put(s + 36, 4, SNAPSHOT_EXTRA);
+    put(extra, 8, COLO_VMSTATE_ROOM);
+    put(extra + 8, 8, DISK_BYTES);
+    put(extra + 16, 8, G_MAXUINT64); /* no instruction count */
+    memcpy(extra + SNAPSHOT_EXTRA, id, strlen(id));
+    memcpy(extra + SNAPSHOT_EXTRA + strlen(id), tag, strlen(tag));
 }
 
-gboolean colo_vmstate_parse_qcow2(const guint8 *image, gsize len,
-                                  ColoVmstateMap *map, GError **error)
+GByteArray *colo_vmstate_image(gsize *offset, gsize *size)
 {
-    const guint8 *h = bytes_at(image, len, 0, QCOW2_HEADER_BYTES), *s, *p;
-    guint64 disk_bytes, l1, l1_entries, vm_bytes, first, per_l2, snapshot;
-    guint32 version, bits, extra;
-    gsize cluster, n;
+    GByteArray *image = g_byte_array_sized_new(at(C_DATA));
+    guint8 *d;
 
-    memset(map, 0, sizeof(*map));
-    if (!h || be(h, 4) != QCOW2_MAGIC) {
-        return bad_image(error, "it is not qcow2");
+    g_byte_array_set_size(image, at(C_DATA));
+    d = image->data;
+    memset(d, 0, image->len);
+    put_header(d);
+    put(d + at(C_REFCOUNT_TABLE), 8, at(C_REFCOUNTS));
+    for (gsize i = 0; i < C_END; i++) {
+        put(d + at(C_REFCOUNTS) + 2 * i, 2, i < C_L2 ? 1 : 2);
     }
-    version = be(h + 4, 4);
-    bits = be(h + 20, 4);
-    disk_bytes = be(h + 24, 8);
-    if ((version != 2 && version != 3) || bits < 9 || bits > 21) {
-        return bad_image(error, "unknown version or cluster size");
+    put_snapshot(d + at(C_SNAPSHOTS));
+    put(d + at(C_L1) + 8 * STREAM_L1_INDEX, 8, at(C_L2));
+    put(d + at(C_SNAPSHOT_L1) + 8 * STREAM_L1_INDEX, 8, at(C_L2));
+    for (gsize i = 0; i < DATA_CLUSTERS; i++) {
+        put(d + at(C_L2) + 8 * i, 8, at(C_DATA + i));
     }
-    if (version == 3) {
-        p = bytes_at(image, len, QCOW2_HEADER_BYTES, 8);
-        if (!p || (be(p, 8) & ~(guint64)QCOW2_INCOMPAT_KNOWN)) {
-            return bad_image(error, "it has unknown features");
-        }
-    }
-    if (be(h + 60, 4) != 1) {
-        return bad_image(error, "it does not hold exactly one snapshot");
-    }
-    cluster = (gsize)1 << bits;
-    snapshot = be(h + 64, 8);
-    s = bytes_at(image, len, snapshot, QCOW2_SNAPSHOT_BYTES);
-    if (!s) {
-        return bad_image(error, "its snapshot table is outside");
-    }
-    l1 = be(s, 8);
-    l1_entries = be(s + 8, 4);
-    vm_bytes = be(s + 32, 4);
-    extra = be(s + 36, 4);
-    if (extra >= 8) {
-        p = bytes_at(image, len, snapshot + QCOW2_SNAPSHOT_BYTES, 8);
-        if (!p) {
-            return bad_image(error, "its snapshot table is cut off");
-        }
-        vm_bytes = be(p, 8);
-    }
-    if (vm_bytes == 0 || vm_bytes > MAX_VMSTATE_BYTES) {
-        return bad_image(error, "its vmstate is empty or too large");
-    }
-
-    /* The vmstate follows the disk, from the next whole L2 table on. */
-    per_l2 = cluster / 8;
-    first = disk_bytes / (cluster * per_l2) +
-            (disk_bytes % (cluster * per_l2) != 0);
-    n = (vm_bytes + cluster - 1) / cluster;
-    map->cluster_bytes = cluster;
-    map->offsets = g_new0(guint64, n);
-    for (gsize i = 0; i < n; i++) {
-        guint64 l1_index = first + i / per_l2, l2;
-
-        if (l1_index >= l1_entries) {
-            colo_vmstate_map_clear(map);
-            return bad_image(error, "its L1 table is too short");
-        }
-        l2 = l1 > len ? 0 : follow(image, len, l1 + 8 * l1_index, cluster);
-        if (l2) {
-            map->offsets[i] =
-                follow(image, len, l2 + 8 * (i % per_l2), cluster);
-        }
-        /* The last cluster of a file may be short: it grows when written. */
-        if (!map->offsets[i] || map->offsets[i] >= len) {
-            colo_vmstate_map_clear(map);
-            return bad_image(error, "a cluster of its vmstate is missing");
-        }
-    }
-    map->n = n;
-    return TRUE;
+    *offset = at(C_DATA);
+    *size = at(C_END);
+    return image;
 }
 
 static gboolean bad_state(GError **error, const char *why)
@@ -169,55 +155,13 @@ static gboolean bad_state(GError **error, const char *why)
     return FALSE;
 }
 
-static gboolean check_header(const guint8 *stream, gsize len, GError **error)
-{
-    if (len < STREAM_HEADER_BYTES + 2 || be(stream, 4) != STREAM_MAGIC) {
-        return bad_state(error, "it does not start with QEVM");
-    }
-    if (be(stream + 4, 4) != STREAM_VERSION) {
-        return bad_state(error, "unknown stream version");
-    }
-    return TRUE;
-}
-
-/* Bytes of the configuration section at STREAM_HEADER_BYTES; 0: none. */
-static gsize config_bytes(const guint8 *stream, gsize len)
-{
-    const guint8 *p = bytes_at(stream, len, STREAM_HEADER_BYTES, 5);
-    guint64 name;
-
-    if (!p || p[0] != SECTION_CONFIGURATION) {
-        return 0;
-    }
-    name = be(p + 1, 4);
-    if (name == 0 || name > MAX_MACHINE_NAME ||
-        !bytes_at(stream, len, STREAM_HEADER_BYTES + 5, name)) {
-        return 0;
-    }
-    return 5 + name;
-}
-
-GByteArray *colo_vmstate_get_config(const guint8 *stream, gsize len,
-                                    GError **error)
-{
-    gsize n;
-
-    if (!check_header(stream, len, error)) {
-        return NULL;
-    }
-    n = config_bytes(stream, len);
-    if (!n) {
-        bad_state(error, "it has no configuration section");
-        return NULL;
-    }
-    return g_byte_array_append(g_byte_array_sized_new(n),
-                               stream + STREAM_HEADER_BYTES, n);
-}
-
 gboolean colo_vmstate_check(const guint8 *state, gsize len, GError **error)
 {
-    if (!check_header(state, len, error)) {
-        return FALSE;
+    if (len < STREAM_HEADER_BYTES + 2 || get(state, 4) != STREAM_MAGIC) {
+        return bad_state(error, "it does not start with QEVM");
+    }
+    if (get(state + 4, 4) != STREAM_VERSION) {
+        return bad_state(error, "unknown stream version");
     }
     if (state[STREAM_HEADER_BYTES] != SECTION_FULL) {
         return bad_state(error, "it does not go on with a device's section");
@@ -228,23 +172,41 @@ gboolean colo_vmstate_check(const guint8 *state, gsize len, GError **error)
     return TRUE;
 }
 
+static gsize overhead(const char *machine)
+{
+    return CONFIGURATION_BYTES + strlen(machine) + sizeof(empty_description);
+}
+
+gsize colo_vmstate_max(const char *machine)
+{
+    gsize more = overhead(machine);
+
+    return more < COLO_VMSTATE_ROOM ? COLO_VMSTATE_ROOM - more : 0;
+}
+
 gboolean colo_vmstate_build(const guint8 *state, gsize len,
-                            const GByteArray *config, GByteArray *out,
+                            const char *machine, GByteArray *out,
                             GError **error)
 {
+    guint8 config[CONFIGURATION_BYTES] = {SECTION_CONFIGURATION};
+
     if (!colo_vmstate_check(state, len, error)) {
         return FALSE;
     }
+    if (len > colo_vmstate_max(machine)) {
+        g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_FAILED,
+                    "a device state of %" G_GSIZE_FORMAT " bytes is larger "
+                    "than the %" G_GSIZE_FORMAT " that can be loaded",
+                    len, colo_vmstate_max(machine));
+        return FALSE;
+    }
+    put(config + 1, 4, strlen(machine));
     g_byte_array_set_size(out, 0);
     g_byte_array_append(out, state, STREAM_HEADER_BYTES);
-    g_byte_array_append(out, config->data, config->len);
+    g_byte_array_append(out, config, sizeof(config));
+    g_byte_array_append(out, (const guint8 *)machine, strlen(machine));
     g_byte_array_append(out, state + STREAM_HEADER_BYTES,
                         len - STREAM_HEADER_BYTES);
     g_byte_array_append(out, empty_description, sizeof(empty_description));
     return TRUE;
-}
-
-gsize colo_vmstate_overhead(const GByteArray *config)
-{
-    return config->len + sizeof(empty_description);
 }

@@ -1,50 +1,40 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The bytes of a device state: the migration stream that QEMU writes, and
- * where a qcow2 image keeps the one of its internal snapshot.  Pure
- * functions on memory; nothing read is trusted.
+ * the qcow2 image out of which it loads one.  Pure functions on memory;
+ * nothing given is trusted.
  */
 #ifndef COLO_VM_VMSTATE_H
 #define COLO_VM_VMSTATE_H
 
 #include <glib.h>
 
-/* Where the vmstate of an image's only snapshot lies. */
-typedef struct ColoVmstateMap {
-    gsize cluster_bytes;
-    gsize n;            /* clusters */
-    guint64 *offsets;   /* of each in the file */
-} ColoVmstateMap;
+/* The image's only snapshot. */
+#define COLO_VMSTATE_TAG "colo"
 
-void colo_vmstate_map_clear(ColoVmstateMap *map);
+/* The largest stream that the image has room for. */
+#define COLO_VMSTATE_ROOM (4u * 1024 * 1024)
 
 /*
- * Parse a qcow2 image that holds exactly one snapshot.  Fails unless every
- * cluster of its vmstate is allocated, uncompressed and inside the image.
+ * The start of a qcow2 image with one internal snapshot, all metadata.
+ * *offset: where in the file the snapshot's stream lies, in one piece of
+ * COLO_VMSTATE_ROOM bytes up to the end of the file, *size.
  */
-gboolean colo_vmstate_parse_qcow2(const guint8 *image, gsize len,
-                                  ColoVmstateMap *map, GError **error);
-
-/*
- * The QEMU_VM_CONFIGURATION section of a stream without its subsections
- * (they name capabilities that were on when the template was made), to be
- * put into streams that have none.
- */
-GByteArray *colo_vmstate_get_config(const guint8 *stream, gsize len,
-                                    GError **error);
+GByteArray *colo_vmstate_image(gsize *offset, gsize *size);
 
 /* Is this a stream as xen-save-devices-state writes it? */
 gboolean colo_vmstate_check(const guint8 *state, gsize len, GError **error);
 
 /*
- * Write to out the stream that snapshot-load takes: state with the
- * configuration section config and an empty description.
+ * Write to out the stream that snapshot-load takes: state with a
+ * configuration section, which names the machine type, and an empty
+ * description.
  */
 gboolean colo_vmstate_build(const guint8 *state, gsize len,
-                            const GByteArray *config, GByteArray *out,
+                            const char *machine, GByteArray *out,
                             GError **error);
 
-/* How much longer than the state colo_vmstate_build() makes it. */
-gsize colo_vmstate_overhead(const GByteArray *config);
+/* The largest state of which colo_vmstate_build() makes one that fits. */
+gsize colo_vmstate_max(const char *machine);
 
 #endif

@@ -14,15 +14,47 @@ static void report(ColoVm *vm, ColoVmEvent event, const char *detail)
     }
 }
 
+/*
+ * Is this ours?  Besides our stop and cont: saving and loading stop a guest
+ * that somebody has resumed, and resume it afterwards.
+ */
+static gboolean is_own(ColoVm *vm, gboolean running)
+{
+    gboolean inner = vm->inner_stop;
+
+    if (running) {
+        vm->inner_stop = FALSE;
+        return vm->own_cont || inner;
+    }
+    if (vm->own_stop) {
+        return TRUE;
+    }
+    vm->inner_stop = vm->own_save || vm->loading;
+    return vm->inner_stop;
+}
+
+static void foreign(ColoVm *vm, gboolean running)
+{
+    vm->disturbed = TRUE;
+    vm->foreign_stopped = !running;
+    report(vm, running ? COLO_VM_EVENT_RESUMED : COLO_VM_EVENT_STOPPED,
+           running ? "somebody else resumed the guest"
+                   : "somebody else stopped the guest");
+}
+
 static void run_state_event(ColoVm *vm, gboolean running)
 {
     vm->running = running;
-    if (!vm->own) {
-        vm->disturbed = TRUE;
-        vm->foreign_stopped = !running;
-        report(vm, running ? COLO_VM_EVENT_RESUMED : COLO_VM_EVENT_STOPPED,
-               running ? "somebody else resumed the guest"
-                       : "somebody else stopped the guest");
+    if (!is_own(vm, running)) {
+        foreign(vm, running);
+    }
+}
+
+void colo_vm_inner_done(ColoVm *vm)
+{
+    if (vm->inner_stop) {
+        vm->inner_stop = FALSE;
+        foreign(vm, FALSE);
     }
 }
 
@@ -40,9 +72,9 @@ static void on_event(const char *event, JsonObject *data, gint64 time_us,
         const char *id = data ? colo_json_get_string(data, "id") : NULL;
         const char *status = data ? colo_json_get_string(data, "status") : NULL;
 
-        if (g_strcmp0(id, COLO_VM_JOB) == 0 &&
-            g_strcmp0(status, "concluded") == 0) {
-            vm->job_concluded = TRUE;
+        if (g_strcmp0(id, COLO_VM_JOB) == 0) {
+            vm->job_concluded |= g_strcmp0(status, "concluded") == 0;
+            vm->job_failed |= g_strcmp0(status, "aborting") == 0;
         }
     } else if (g_str_equal(event, "RESET")) {
         if (!vm->loading) {
@@ -64,22 +96,13 @@ static void on_reply(guint64 id, JsonNode *value, gpointer user_data)
 {
     ColoVm *vm = user_data;
 
-    if (id == vm->status_id) {
-        JsonObject *o = colo_vm_node_object(value);
-        const char *status = o ? colo_json_get_string(o, "status") : NULL;
-
-        vm->status_id = 0;
-        vm->was_running = FALSE;
-        if (o) {
-            colo_json_get_bool(o, "running", &vm->was_running);
-        }
-        g_strlcpy(vm->was_status, status ? status : "unknown",
-                  sizeof(vm->was_status));
-        vm->running = vm->was_running;
-        vm->own = vm->own_id != 0;
-    } else if (id == vm->own_id) {
-        vm->own_id = 0;
-        vm->own = FALSE;
+    if (id == vm->own_stop) {
+        vm->own_stop = 0;
+    } else if (id == vm->own_cont) {
+        vm->own_cont = 0;
+    } else if (id == vm->own_save) {
+        vm->own_save = 0;
+        colo_vm_inner_done(vm);
     }
 }
 
@@ -211,30 +234,37 @@ JsonObject *colo_vm_element(JsonArray *a, guint i)
     return colo_vm_node_object(json_array_get_element(a, i));
 }
 
-guint64 colo_vm_send_own(ColoVm *vm, const char *command)
+guint64 colo_vm_send_stop(ColoVm *vm)
 {
-    vm->own = FALSE;
-    vm->was_running = FALSE;
-    vm->was_status[0] = '\0';
-    vm->status_id = colo_qmp_client_send(vm->qmp, "query-status", NULL);
-    colo_qmp_client_ignore(vm->qmp, vm->status_id);
-    vm->own_id = colo_qmp_client_send(vm->qmp, command, NULL);
-    return vm->own_id;
+    vm->own_stop = colo_qmp_client_send(vm->qmp, "stop", NULL);
+    return vm->own_stop;
+}
+
+guint64 colo_vm_send_cont(ColoVm *vm)
+{
+    vm->own_cont = colo_qmp_client_send(vm->qmp, "cont", NULL);
+    return vm->own_cont;
 }
 
 gboolean colo_vm_stop(ColoVm *vm, GError **error)
 {
-    g_autoptr(JsonNode) node =
-        colo_vm_wait(vm, colo_vm_send_own(vm, "stop"), "stop", error);
+    g_autoptr(JsonNode) node = NULL;
 
+    if (!colo_vm_dispatch(vm, error)) {
+        return FALSE;
+    }
+    node = colo_vm_wait(vm, colo_vm_send_stop(vm), "stop", error);
     return node != NULL;
 }
 
 gboolean colo_vm_cont(ColoVm *vm, GError **error)
 {
-    g_autoptr(JsonNode) node =
-        colo_vm_wait(vm, colo_vm_send_own(vm, "cont"), "cont", error);
+    g_autoptr(JsonNode) node = NULL;
 
+    if (!colo_vm_dispatch(vm, error)) {
+        return FALSE;
+    }
+    node = colo_vm_wait(vm, colo_vm_send_cont(vm), "cont", error);
     return node != NULL;
 }
 
@@ -394,6 +424,16 @@ guint64 colo_vm_start_time(const ColoVm *vm)
 gboolean colo_vm_running(const ColoVm *vm)
 {
     return vm->running;
+}
+
+const char *colo_vm_shutdown_reason(const ColoVm *vm)
+{
+    return vm->shutdown_reason;
+}
+
+gboolean colo_vm_check_alive(ColoVm *vm, GError **error)
+{
+    return colo_vm_do(vm, "query-status", NULL, error);
 }
 
 const char *colo_vm_description(const ColoVm *vm)

@@ -73,6 +73,19 @@ const char *colo_vm_machine(const ColoVm *vm);       /* "pc-i440fx-7.2" */
 /* When QEMU was started (clock ticks, /proc/PID/stat): tells a pid reused. */
 guint64 colo_vm_start_time(const ColoVm *vm);
 
+/*
+ * Why QEMU or the guest was shut down ("guest-shutdown", "host-qmp-quit",
+ * ...), NULL if it was not.  QEMU gone (COLO_VM_ERROR_GONE) with a reason
+ * ended in order, without one it was killed or crashed.
+ */
+const char *colo_vm_shutdown_reason(const ColoVm *vm);
+
+/*
+ * Ask QEMU for a sign of life and wait for it, --qmp-timeout at most: fails
+ * with COLO_VM_ERROR_HUNG or _GONE.
+ */
+gboolean colo_vm_check_alive(ColoVm *vm, GError **error);
+
 /* Is the guest running, as far as the events read so far say? */
 gboolean colo_vm_running(const ColoVm *vm);
 
@@ -91,18 +104,26 @@ gboolean colo_vm_dispatch(ColoVm *vm, GError **error);
 
 /*
  * --- Primary: capture -------------------------------------------------
- * begin: sends query-status, stop and xen-save-devices-state in one write
- * and returns as soon as the guest is stopped; QEMU goes on saving while
- * the caller collects and copies pages (saving devices does not write RAM:
- * QEMU's own migration saves RAM first).
+ * begin: sends stop and xen-save-devices-state in one write and returns as
+ * soon as the guest is stopped; QEMU goes on saving while the caller
+ * collects and copies pages (saving devices does not write RAM: QEMU's own
+ * migration saves RAM first).
  * state: waits for the device state.  *state stays valid until the next
  * begin and is owned by vm; it is in the form that colo_vm_load() takes.
- * end: resumes the guest.  Afterwards paused_us says for how long it was
- * stopped, from before the stop was sent until the resume was seen.
- * A foreign stop or cont in between makes state or end fail with
+ * end: to be called when all was copied; resumes the guest.  Afterwards
+ * paused_us says for how long it was stopped, from before the stop was sent
+ * until the resume was seen.
+ *
+ * A guest that somebody else stopped is not captured, and one that somebody
+ * else resumed in between makes state or end fail, both with
  * COLO_VM_ERROR_DISTURBED: the capture must be thrown away.  After begin
  * succeeded, end must be called whatever happened in between; it leaves
- * the guest running unless somebody else had stopped it.
+ * the guest running unless somebody else had stopped it.  Not seen is a
+ * stop by somebody else while the capture holds the guest: QEMU tells
+ * nobody of it, and end resumes the guest all the same.
+ *
+ * After COLO_VM_ERROR_HUNG or _GONE the stop may still be carried out: the
+ * guest is stopped or not when vm is opened again; colo_vm_cont() then.
  */
 gboolean colo_vm_capture_begin(ColoVm *vm, GError **error);
 gboolean colo_vm_capture_state(ColoVm *vm, const guint8 **state, gsize *len,
@@ -111,11 +132,14 @@ gboolean colo_vm_capture_end(ColoVm *vm, gint64 *paused_us, GError **error);
 
 /*
  * --- Secondary: restore -----------------------------------------------
- * prepare: once, with the guest stopped: makes the vmstate node and its
- * template.  state_room is the largest device state that can be loaded.
+ * prepare: once, with the guest stopped: gives QEMU a small image in memory
+ * to load states from, takes away what an earlier colod left, and loads the
+ * guest's own state once as a trial.  The image is taken away by
+ * colo_vm_free().  state_room is the largest device state that can be loaded.
  * load: the guest must be stopped (colo_vm_stop); the caller has put the
  * pages into RAM.  Resets and loads devices; the reset writes to RAM, so
- * the caller restores what the tracker then reports.
+ * the caller restores what the tracker then reports.  After a failure the
+ * guest must not run before a load succeeded.
  */
 gboolean colo_vm_restore_prepare(ColoVm *vm, GError **error);
 gsize colo_vm_state_room(const ColoVm *vm);

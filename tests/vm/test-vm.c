@@ -54,6 +54,28 @@ static void wait_counts(ColoVm *vm, guint32 count)
     }
 }
 
+/* The image that QEMU loads from is still whole, as qemu-img sees it. */
+static void check_image(ColoVm *vm)
+{
+    g_autofree char *tool = g_find_program_in_path("qemu-img");
+    g_autofree char *path =
+        g_strdup_printf("/proc/%d/fd/%d", (int)getpid(), vm->image.fd);
+    char *argv[] = {tool, "check", "-U", "-f", "qcow2", path, NULL};
+    g_autoptr(GError) error = NULL;
+    int status;
+
+    if (!tool) {
+        g_test_message("qemu-img was not found (Debian: qemu-utils)");
+        return;
+    }
+    g_spawn_sync(NULL, argv, NULL,
+                 G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL, NULL,
+                 NULL, NULL, NULL, &status, &error);
+    g_assert_no_error(error);
+    g_spawn_check_wait_status(status, &error);
+    g_assert_no_error(error);
+}
+
 typedef struct Config {
     const char *machine;
     guint ram_mib;
@@ -141,6 +163,7 @@ static void test_cycles(gconstpointer data)
         }
     }
     g_assert_cmpuint(test_qemu_status(s, "RssAnon:"), <, rss + 2048);
+    check_image(svm);
     g_test_message("%s, %u MiB: pause p50 %.2f ms, load p50 %.2f ms, "
                    "state %u bytes, room %" G_GSIZE_FORMAT,
                    c->machine, c->ram_mib, median_ms(pauses), median_ms(loads),
@@ -155,7 +178,9 @@ int main(int argc, char **argv)
          "-netdev user,id=n0,restrict=on"},
         {"pc", 512, 10, "-smp 2"},
         {"q35", 128, 50, "-smp 1"},
-        {"q35", 64, 50, "-smp 2 -device virtio-rng-pci -device pcie-root-port,id=rp,slot=1"},
+        {"q35", 64, 50,
+         "-smp 2 -device virtio-rng-pci -device pcie-root-port,id=rp,slot=1 "
+         "-device virtio-balloon-pci,bus=rp"},
     };
 
     g_test_init(&argc, &argv, NULL);
