@@ -309,9 +309,13 @@ void colo_heartbeat_start(ColoHeartbeat *h, guint64 key)
     wake(h);
 }
 
-void colo_heartbeat_stop(ColoHeartbeat *h)
+void colo_heartbeat_stop(ColoHeartbeat *h, ColoState state)
 {
     g_mutex_lock(&h->lock);
+    if (h->key) {
+        h->state = state;
+        send_beats(h);
+    }
     h->key = 0;
     h->lost = FALSE;
     g_mutex_unlock(&h->lock);

@@ -34,8 +34,11 @@ void colo_heartbeat_free(ColoHeartbeat *h);
  */
 void colo_heartbeat_start(ColoHeartbeat *h, guint64 key);
 
-/* The session is over: silence means nothing any more. */
-void colo_heartbeat_stop(ColoHeartbeat *h);
+/*
+ * The session is over: silence means nothing any more.  A last heartbeat
+ * tells the peer so, with our state from now on.
+ */
+void colo_heartbeat_stop(ColoHeartbeat *h, ColoState state);
 
 /* What our heartbeats say from now on; one is sent at once. */
 void colo_heartbeat_say(ColoHeartbeat *h, ColoState state, gboolean vm_died);

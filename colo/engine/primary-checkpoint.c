@@ -109,6 +109,7 @@ gboolean primary_capture(Primary *p, GError **error)
     ColoEngine *e = p->e;
     Captured c = {.p = p, .bufs = G_QUEUE_INIT};
     gint64 begin = g_get_monotonic_time(), deadline = begin + STALL_US;
+    gint64 stopped, collected, copied, saved;
     const guint8 *state = NULL;
     gsize len = 0;
     GError *local = NULL, *end_error = NULL;
@@ -122,9 +123,13 @@ gboolean primary_capture(Primary *p, GError **error)
     }
     /* The parts of this transaction go out after the pause, in one piece. */
     ft_sender_hold(p->sender);
-    ok = colo_tracker_collect(e->tracker, p->dirty, TRUE, &local) &&
-         copy_pages(&c, deadline, &local) &&
-         colo_vm_capture_state(e->vm, &state, &len, &local);
+    stopped = g_get_monotonic_time();
+    ok = colo_tracker_collect(e->tracker, p->dirty, TRUE, &local);
+    collected = g_get_monotonic_time();
+    ok = ok && copy_pages(&c, deadline, &local);
+    copied = g_get_monotonic_time();
+    ok = ok && colo_vm_capture_state(e->vm, &state, &len, &local);
+    saved = g_get_monotonic_time();
     if (!colo_vm_capture_end(e->vm, &p->paused_us, &end_error)) {
         ok = FALSE;
     }
@@ -134,6 +139,13 @@ gboolean primary_capture(Primary *p, GError **error)
     }
     p->resumed = g_get_monotonic_time();
     p->capture_us = p->resumed - begin;
+    colo_log_debug("pause %.2f ms: stop %.2f, collect %.2f, copy %.2f, "
+                   "save %.2f more, cont %.2f; %zu pages",
+                   (double)p->capture_us / 1e3, (double)(stopped - begin) / 1e3,
+                   (double)(collected - stopped) / 1e3,
+                   (double)(copied - collected) / 1e3,
+                   (double)(saved - copied) / 1e3,
+                   (double)(p->resumed - saved) / 1e3, p->pages);
 
     ok = ok && copy_state(&c, state, len, p->resumed + STALL_US, &local);
     if (ok) {

@@ -68,7 +68,7 @@ static void connect_peer(Primary *p)
 static void forget_session(Primary *p)
 {
     g_clear_pointer(&p->session, g_free);
-    colo_heartbeat_stop(p->e->heartbeat);
+    colo_heartbeat_stop(p->e->heartbeat, COLO_STATE_ALONE);
     p->epoch = 0;
     p->open = p->inherit = FALSE;
     ft_log_reset(p->log);

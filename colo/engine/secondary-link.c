@@ -172,8 +172,9 @@ static gpointer conn_thread(gpointer data)
         colo_mailbox_tell(l->engine, COLO_MSG_CONN_ENDED, (gint64)id, NULL,
                           NULL);
     } else {
-        g_thread_unref(c->thread);
-        c->thread = NULL;
+        g_mutex_lock(&c->lock); /* accept_one() may be storing it just now */
+        g_thread_unref(g_steal_pointer(&c->thread));
+        g_mutex_unlock(&c->lock);
         secondary_conn_free(c);
     }
     g_free(v);
@@ -226,7 +227,6 @@ static void accept_one(SecondaryLink *l)
     v = g_new0(Served, 1);
     v->link = l;
     v->conn = c;
-    /* The thread reads c->thread only after its INIT has arrived. */
     g_mutex_lock(&c->lock);
     c->thread = g_thread_new("ft-conn", conn_thread, v);
     g_mutex_unlock(&c->lock);

@@ -30,7 +30,7 @@ static void forget_session(Secondary *s)
 {
     g_clear_pointer(&s->session, g_free);
     g_clear_pointer(&s->primary_instance, g_free);
-    colo_heartbeat_stop(s->e->heartbeat);
+    colo_heartbeat_stop(s->e->heartbeat, COLO_STATE_WAITING);
     if (s->hold) {
         ft_hold_reset(s->hold);
     }
@@ -329,7 +329,7 @@ static void take_over(Secondary *s, const char *reason, const char *why)
         lose_vm(s, error->message);
         return;
     }
-    colo_heartbeat_stop(e->heartbeat);
+    colo_heartbeat_stop(e->heartbeat, e->state);
     colo_status_lock(e->status);
     e->status->guest_running = TRUE;
     e->status->can_take_over = FALSE;
@@ -417,7 +417,7 @@ static void primary_left(Secondary *s, const FtNote *note)
             primary_gone(s, note->text);
             return;
         }
-        colo_heartbeat_stop(e->heartbeat);
+        colo_heartbeat_stop(e->heartbeat, e->state);
         s->stale = TRUE;
         colo_engine_step(e, COLO_ON_PEER_LOST,
                          "%s: waiting for it, or for x-colo-lost-heartbeat",
@@ -470,13 +470,17 @@ static void conn_ended(Secondary *s, guint64 id)
     secondary_conn_free(c);
 }
 
-/* A primary that runs on without the link leaves our checkpoint behind. */
+/*
+ * A primary that runs on without the link, or ended protection in order,
+ * leaves our checkpoint behind.
+ */
 static void watch_staleness(Secondary *s)
 {
     ColoState peer = colo_heartbeat_peer_state(s->e->heartbeat);
 
     if (s->complete &&
-        (peer == COLO_STATE_PAUSED || peer == COLO_STATE_UNPROTECTED)) {
+        (peer == COLO_STATE_PAUSED || peer == COLO_STATE_UNPROTECTED ||
+         peer == COLO_STATE_ALONE)) {
         s->stale = TRUE;
     }
 }
