@@ -6,6 +6,7 @@
 #include "colo/log.h"
 
 #include <glib-unix.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -16,11 +17,41 @@ static gboolean on_signal(gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
+/* QEMU may be starting at this moment: its socket gets a little time. */
+static gboolean open_patiently(ColoEngine *e, GError **error)
+{
+    gint64 timeout = e->config->qmp_timeout_ms * 1000;
+    gint64 end = g_get_monotonic_time() + timeout;
+
+    while (access(e->config->qmp, F_OK) < 0 && g_get_monotonic_time() < end) {
+        struct pollfd p = {.fd = colo_mailbox_fd(e->mailbox), .events = POLLIN};
+        g_autoptr(ColoMsg) m = NULL;
+
+        poll(&p, 1, 20);
+        m = colo_mailbox_take(e->mailbox);
+        if (m && m->type == COLO_MSG_QUIT) {
+            e->quit = TRUE;
+            return TRUE;
+        }
+    }
+    return e->config->primary
+               ? colo_engine_open_vm(e, timeout, error)
+               : colo_secondary_open(e, timeout, error) &&
+                     colo_secondary_listen(e, error);
+}
+
+/* The VM is opened here, so that the control socket answers meanwhile. */
 static gpointer engine_thread(gpointer data)
 {
     ColoEngine *e = data;
+    g_autoptr(GError) error = NULL;
 
-    if (e->config->primary) {
+    if (!open_patiently(e, &error)) {
+        colo_log_error("%s", error->message);
+        e->failed = TRUE;
+    } else if (e->quit) {
+        return NULL;
+    } else if (e->config->primary) {
         colo_primary_run(e);
     } else {
         colo_secondary_run(e);
@@ -43,19 +74,6 @@ static gpointer watch_engine(gpointer data)
     return NULL;
 }
 
-/* QEMU may be starting at this moment: its socket gets a little time. */
-static gboolean open_patiently(ColoEngine *e, GError **error)
-{
-    gint64 timeout = e->config->qmp_timeout_ms * 1000;
-    gint64 end = g_get_monotonic_time() + timeout;
-
-    while (access(e->config->qmp, F_OK) < 0 && g_get_monotonic_time() < end) {
-        g_usleep(20 * 1000);
-    }
-    return e->config->primary ? colo_engine_open_vm(e, timeout, error)
-                              : colo_secondary_open(e, timeout, error);
-}
-
 static gboolean start(ColoEngine *e, GError **error)
 {
     const ColoConfig *c = e->config;
@@ -69,8 +87,7 @@ static gboolean start(ColoEngine *e, GError **error)
                                       c->hb_interval_ms * 1000,
                                       c->hb_timeout_ms * 1000, e->mailbox,
                                       e->status, error);
-    return e->heartbeat && open_patiently(e, error) &&
-           (c->primary || colo_secondary_listen(e, error));
+    return e->heartbeat != NULL;
 }
 
 static void finish(ColoEngine *e)
@@ -122,7 +139,7 @@ int main(int argc, char **argv)
         g_main_loop_run(m.loop);
         g_thread_join(watch);
         g_main_loop_unref(m.loop);
-        status = EXIT_SUCCESS;
+        status = e.failed ? EXIT_FAILURE : EXIT_SUCCESS;
     }
     finish(&e);
     colo_config_free(c);

@@ -77,7 +77,7 @@ ColoConfig *colo_config_parse(int argc, char **argv)
          .unit = "ms", .help = "silence of QEMU that counts as hung (5000)"},
         {.name = "ft-timeout", .type = COLO_OPT_INT,
          .value = &c->ft_timeout_ms, .arg = "MS", .min = 100, .max = 600000,
-         .unit = "ms", .help = "stand-still that breaks the ft stream (5000)"},
+         .unit = "ms", .help = "stand-still that breaks the ft stream (10000)"},
         {.name = "qemu-pid", .type = COLO_OPT_INT, .value = &pid,
          .arg = "PID", .min = 1, .max = G_MAXINT,
          .help = "QEMU's process (found by itself)"},
@@ -95,7 +95,8 @@ ColoConfig *colo_config_parse(int argc, char **argv)
     c->delay_ms = 20000;
     c->hb_interval_ms = 50;
     c->hb_timeout_ms = 500;
-    c->qmp_timeout_ms = c->ft_timeout_ms = 5000;
+    c->qmp_timeout_ms = 5000;
+    c->ft_timeout_ms = 10000;
 
     status = colo_options_parse(&options, &argc, &argv);
     if (status >= 0) {

@@ -38,6 +38,7 @@ typedef struct ColoEngine {
     ColoState state;
     char *instance;             /* identity of this run of colod */
     gboolean quit;
+    gboolean failed;            /* it could not even begin */
     gpointer role;              /* Secondary */
 
     /* Events of the VM since they were last looked at */

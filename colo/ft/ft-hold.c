@@ -25,8 +25,8 @@ FtHold *ft_hold_new(gsize n_pages, gsize state_room, GError **error)
     h->state = g_malloc(h->state_room);
     if (fd < 0 || ftruncate(fd, (off_t)bytes) < 0 ||
         fallocate(fd, 0, 0, (off_t)bytes) < 0 ||
-        (h->cache = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-                         0)) == MAP_FAILED) {
+        (h->cache = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                         MAP_SHARED | MAP_POPULATE, fd, 0)) == MAP_FAILED) {
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
                     "cannot allocate %zu MiB for the copy of the primary's "
                     "RAM: %s: the secondary's host needs memory for the "
