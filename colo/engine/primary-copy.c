@@ -113,6 +113,9 @@ gboolean primary_send_ahead(Primary *p)
             ft_pool_put(p->pool, b);
             return TRUE;
         }
+        /* The copy is in this core's cache; the sender has enough to do. */
+        b->sum = ft_sum(b->data, b->len);
+        b->summed = TRUE;
         primary_queue(p, b);
     }
     return FALSE;

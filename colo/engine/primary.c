@@ -342,6 +342,13 @@ static void capture(Primary *p)
     ColoEngine *e = p->e;
     g_autoptr(GError) error = NULL;
 
+    if (!colo_vm_running(e->vm)) {
+        colo_engine_note(e, "the guest is stopped: the checkpoint waits until "
+                            "it runs");
+        ask_checkpoint(p, p->reason);
+        p->phase = PHASE_IDLE;
+        return;
+    }
     if (primary_capture(p, &error)) {
         p->phase = PHASE_COMMITTING;
         return;
@@ -441,10 +448,10 @@ static void work(Primary *p)
     if (p->reopen_at && now >= p->reopen_at && !p->yielded) {
         reopen_vm(p);
     }
-    if (!p->e->vm || !colo_vm_running(p->e->vm)) {
+    if (!p->e->vm) {
         return;
     }
-    if (p->phase == PHASE_IDLE) {
+    if (p->phase == PHASE_IDLE && colo_vm_running(p->e->vm)) {
         if (p->due || now >= p->next_checkpoint) {
             begin_closing(p);
         } else if (now >= p->next_ahead) {

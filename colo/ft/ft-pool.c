@@ -78,6 +78,7 @@ FtBuf *ft_pool_get(FtPool *p)
         b->n_runs = 0;
         b->offset = 0;
         b->len = 0;
+        b->summed = FALSE;
     }
     return b;
 }

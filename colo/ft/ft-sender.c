@@ -221,7 +221,8 @@ static void prepare_chunk(FtSender *s, const FtBuf *b, FtHeader *h, FtChunk *c,
 {
     *c = (FtChunk){.type = b->type, .coding = FT_CODING_NONE,
                    .n_runs = (guint16)b->n_runs, .raw_len = b->len,
-                   .offset = b->offset, .data_sum = ft_sum(b->data, b->len)};
+                   .offset = b->offset, .data_sum = b->summed ? b->sum
+                                             : ft_sum(b->data, b->len)};
     *data = b->data;
     *len = b->len;
     if (s->coding != FT_CODING_NONE && b->len) {

@@ -23,6 +23,8 @@ typedef struct FtBuf {
     guint64 offset;         /* DEVICE */
     guint32 len;            /* bytes used of data */
     guint8 *data;           /* FT_CHUNK_DATA bytes */
+    gboolean summed;        /* sum is known: summed while it was warm */
+    guint64 sum;            /* ft_sum() of data */
 } FtBuf;
 
 typedef struct FtPool FtPool;
