@@ -203,10 +203,11 @@ static gboolean check_blockers(ColoVm *vm, GError **error)
 }
 
 /*
- * vhost moves the device's work out of QEMU.  The user and vdpa kinds write
- * guest RAM from other processes or hardware, which no tracker sees; the
- * kernel's is refused with them, for its rings are only consistent after a
- * stop that takes longer than the rest of a capture.
+ * vhost moves a device's work out of QEMU.  The user and vdpa kinds write
+ * guest RAM from other processes or hardware, which no tracker sees.  The
+ * kernel's kind writes through QEMU's own mappings, which trackers see, and
+ * hands its rings back at each stop; it is refused as well, because nobody
+ * has tested captures of it.
  */
 static gboolean check_vhost(ColoVm *vm, GError **error)
 {

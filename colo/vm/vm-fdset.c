@@ -147,6 +147,14 @@ gboolean colo_vm_fdset_make(ColoVm *vm, ColoVmFdset *set, const char *name,
     return FALSE;
 }
 
+void colo_vm_fdset_drop(ColoVm *vm, ColoVmFdset *set)
+{
+    if (set->fd >= 0) {
+        colo_vm_do(vm, "remove-fd", set_args(set->id), NULL);
+    }
+    colo_vm_fdset_close(set);
+}
+
 void colo_vm_fdset_close(ColoVmFdset *set)
 {
     if (set->shared >= 0) {

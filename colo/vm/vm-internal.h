@@ -146,6 +146,9 @@ gboolean colo_vm_fdset_make(ColoVm *vm, ColoVmFdset *set, const char *name,
                             gboolean readable, GError **error);
 void colo_vm_fdset_close(ColoVmFdset *set);
 
+/* Take it from QEMU, too, as far as it listens. */
+void colo_vm_fdset_drop(ColoVm *vm, ColoVmFdset *set);
+
 /* --- the steps of colo_vm_open() --- */
 gboolean colo_vm_ram_find(ColoVm *vm, GError **error);        /* vm-ram.c */
 gboolean colo_vm_ram_map(ColoVm *vm, pid_t pid, GError **error);

@@ -302,28 +302,21 @@ gboolean colo_vm_load(ColoVm *vm, const guint8 *state, gsize len,
     return load_state(vm, state, len, error);
 }
 
+static void delete_node(ColoVm *vm, char **name)
+{
+    if (*name) {
+        colo_vm_do(vm, "blockdev-del",
+                   colo_vm_strings("node-name", *name, NULL), NULL);
+    }
+    g_clear_pointer(name, g_free);
+}
+
 /* Take our nodes out of QEMU again, as far as it listens. */
 void colo_vm_restore_close(ColoVm *vm)
 {
-    if (vm->image_node) {
-        guint64 last;
-        GError *e = NULL;
-        JsonNode *node;
-
-        colo_qmp_client_ignore(
-            vm->qmp, colo_qmp_client_send(
-                         vm->qmp, "blockdev-del",
-                         colo_vm_strings("node-name", vm->image_node, NULL)));
-        last = colo_qmp_client_send(
-            vm->qmp, "blockdev-del",
-            colo_vm_strings("node-name", vm->image_file, NULL));
-        node = colo_qmp_client_wait(vm->qmp, last, colo_vm_deadline(vm), &e);
-        g_clear_pointer(&node, json_node_unref);
-        g_clear_error(&e);
-    }
-    g_clear_pointer(&vm->image_node, g_free);
-    g_clear_pointer(&vm->image_file, g_free);
+    delete_node(vm, &vm->image_node);
+    delete_node(vm, &vm->image_file);
+    colo_vm_fdset_drop(vm, &vm->image);
     g_clear_pointer(&vm->blob, g_byte_array_unref);
     vm->prepared = FALSE;
-    colo_vm_fdset_close(&vm->image);
 }

@@ -373,8 +373,8 @@ void colo_vm_free(ColoVm *vm)
     }
     if (vm->qmp) {
         colo_vm_restore_close(vm);
+        colo_vm_fdset_drop(vm, &vm->capture);
     }
-    colo_vm_fdset_close(&vm->capture);
     colo_vm_ram_unmap(vm);
     g_clear_pointer(&vm->qmp, colo_qmp_client_free);
     g_clear_pointer(&vm->state, g_byte_array_unref);

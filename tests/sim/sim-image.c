@@ -238,7 +238,7 @@ static gboolean write_snapshot(int fd, guint64 at, guint64 l1, const char *tag,
 static gboolean read_header(int fd, guint8 h[104])
 {
     return pread(fd, h, 104, 0) == 104 && get(h, 4) == 0x514649fb &&
-           get(h + 4, 4) == 3 && get(h + 20, 4) == BITS;
+           get(h + 4, 4) == 3 && get(h + 20, 4) >= 9 && get(h + 20, 4) <= 21;
 }
 
 gboolean sim_image_save(int fd, const char *tag, GByteArray *stream,
@@ -249,7 +249,7 @@ gboolean sim_image_save(int fd, const char *tag, GByteArray *stream,
     g_autofree guint8 *entries = g_malloc0(CLUSTER);
     guint8 h[104], l1_entries[8 * L1_ENTRIES] = {0};
 
-    if (!read_header(fd, h)) {
+    if (!read_header(fd, h) || get(h + 20, 4) != BITS) {
         *why = "Image is not in qcow2 format";
         return FALSE;
     }
@@ -291,7 +291,7 @@ static guint64 read_be(int fd, guint64 at, int bytes)
 GByteArray *sim_image_load(int fd, const char *tag, const char **why)
 {
     const guint64 mask = G_GUINT64_CONSTANT(0x00fffffffffffe00);
-    guint64 table, l1, l2, bytes;
+    guint64 table, l1, l2, bytes, cluster;
     char name[64] = "";
     GByteArray *out;
     guint8 h[104];
@@ -317,11 +317,12 @@ GByteArray *sim_image_load(int fd, const char *tag, const char **why)
     }
     out = g_byte_array_sized_new(bytes);
     g_byte_array_set_size(out, bytes);
-    for (guint64 i = 0; i * CLUSTER < bytes; i++) {
+    cluster = G_GUINT64_CONSTANT(1) << get(h + 20, 4);
+    for (guint64 i = 0; i * cluster < bytes; i++) {
         guint64 at = read_be(fd, l2 + 8 * i, 8) & mask;
-        gsize n = MIN(CLUSTER, bytes - i * CLUSTER);
+        gsize n = MIN(cluster, bytes - i * cluster);
 
-        if (!at || pread(fd, out->data + i * CLUSTER, n, at) != (ssize_t)n) {
+        if (!at || pread(fd, out->data + i * cluster, n, at) != (ssize_t)n) {
             *why = "Error while reading VM state: Input/output error";
             g_byte_array_unref(out);
             return NULL;

@@ -85,7 +85,7 @@ static void test_refused(void)
          "-numa node,memdev=a",
          "-machine memory-backend=mem"},
         {SHARED, "-vga std", "-vga none"},
-        {SHARED, "-device qxl-vga", "-vga none"},
+        {SHARED, "-device bochs-display", "-vga none"},
         {SHARED, "-device nvme,serial=1,id=n", "remove it"},
         {SHARED, "-incoming defer", "-S"},
         {SHARED,
@@ -237,7 +237,7 @@ static void test_foreign_capture(void)
     g_assert_no_error(error);
 
     /* Resumed in between, noticed at once or at the end; runs after. */
-    for (int round = 0; round < 40; round++) {
+    for (int round = 0; round < 20; round++) {
         gboolean late = round % 2;
 
         colo_vm_capture_begin(vm, &error);
