@@ -84,7 +84,7 @@ static FtHello *shake_hands(PrimaryLink *l, FtIo *io, const char *hello,
     if (h.cmd == FT_CMD_INIT) {
         return ft_hello_get(payload, h.payload_len, error);
     }
-    wrong = ft_note_get((guint8 *)payload, h.payload_len, &note);
+    wrong = ft_note_get(&h, (guint8 *)payload, &note);
     if (wrong) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                     "the peer's answer is not valid (%s)", wrong);

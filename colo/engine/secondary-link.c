@@ -53,9 +53,11 @@ static gboolean put_frame(ColoConn *c, FtCmd cmd, const void *payload,
 
 static void put_nack(ColoConn *c, const FtNote *note)
 {
+    FtHeader h = {.cmd = FT_CMD_NACK};
     guint8 out[FT_NOTE_LEN + FT_MAX_TEXT];
 
-    put_frame(c, FT_CMD_NACK, out, ft_note_put(note, out), NULL);
+    ft_note_put(&h, note, out);
+    put_frame(c, FT_CMD_NACK, out, h.payload_len, NULL);
 }
 
 /* Read INIT; NULL: it was none (the peer has been told, if it can listen). */

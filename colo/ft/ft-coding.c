@@ -8,6 +8,43 @@
 #endif
 #ifdef HAVE_ZSTD
 #include <zstd.h>
+
+/* Kept by each thread: making one for each chunk costs page faults. */
+static void free_encoder(gpointer c)
+{
+    ZSTD_freeCCtx(c);
+}
+
+static void free_decoder(gpointer d)
+{
+    ZSTD_freeDCtx(d);
+}
+
+static ZSTD_CCtx *encoder(void)
+{
+    static GPrivate key = G_PRIVATE_INIT(free_encoder);
+    ZSTD_CCtx *c = g_private_get(&key);
+
+    if (!c) {
+        c = ZSTD_createCCtx();
+        g_assert(c); /* fails only for want of memory */
+        g_private_set(&key, c);
+    }
+    return c;
+}
+
+static ZSTD_DCtx *decoder(void)
+{
+    static GPrivate key = G_PRIVATE_INIT(free_decoder);
+    ZSTD_DCtx *d = g_private_get(&key);
+
+    if (!d) {
+        d = ZSTD_createDCtx();
+        g_assert(d);
+        g_private_set(&key, d);
+    }
+    return d;
+}
 #endif
 
 static const char *const names[] = {"none", "lz4", "zstd"};
@@ -63,7 +100,7 @@ gsize ft_encode(FtCoding coding, const void *data, gsize len, void *out,
 #endif
 #ifdef HAVE_ZSTD
     case FT_CODING_ZSTD: {
-        gsize r = ZSTD_compress(out, room, data, len, 1);
+        gsize r = ZSTD_compressCCtx(encoder(), out, room, data, len, 1);
         return ZSTD_isError(r) ? 0 : r;
     }
 #endif
@@ -84,7 +121,8 @@ gboolean ft_decode(FtCoding coding, const void *data, gsize len, void *out,
 #endif
 #ifdef HAVE_ZSTD
     case FT_CODING_ZSTD:
-        return ZSTD_decompress(out, raw_len, data, len) == raw_len;
+        return ZSTD_decompressDCtx(decoder(), out, raw_len, data, len) ==
+               raw_len;
 #endif
     default:
         return FALSE;

@@ -3,6 +3,7 @@
 #include "colo/ft/ft-hello.h"
 #include "colo/common/qmp-wire.h"
 
+#include <endian.h>
 #include <gio/gio.h>
 #include <string.h>
 
@@ -33,10 +34,20 @@ char *ft_new_id(void)
     return g_string_free(id, FALSE);
 }
 
+/* The sum is seeded with the frame's header, as those of all frames are. */
+static guint64 hello_sum(const char *payload, gsize len)
+{
+    FtHeader frame = {.cmd = FT_CMD_INIT, .payload_len = (guint32)len};
+
+    return ft_sum_part(&frame, payload + FT_HELLO_LEN, len - FT_HELLO_LEN);
+}
+
 char *ft_hello_put(const FtHello *h, gsize *len)
 {
     g_autoptr(JsonObject) o = json_object_new();
-    char *text;
+    g_autofree char *text = NULL;
+    char *payload;
+    guint64 sum;
 
     json_object_set_int_member(o, "version-min", h->version_min);
     json_object_set_int_member(o, "version-max", h->version_max);
@@ -55,8 +66,12 @@ char *ft_hello_put(const FtHello *h, gsize *len)
     json_object_set_int_member(o, "open-id", h->open_id);
     json_object_set_int_member(o, "open-good", h->open_good);
     text = colo_qmp_print(o);
-    *len = strlen(text);
-    return text;
+    *len = FT_HELLO_LEN + strlen(text);
+    payload = g_malloc(*len);
+    memcpy(payload + FT_HELLO_LEN, text, *len - FT_HELLO_LEN);
+    sum = htole64(hello_sum(payload, *len));
+    memcpy(payload, &sum, sizeof(sum));
+    return payload;
 }
 
 /* Copy a string member of bounded length; hex: an identity. */
@@ -70,6 +85,15 @@ static gboolean get_text(JsonObject *o, const char *name, gboolean hex,
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                     "the peer's INIT has no valid \"%s\"", name);
         return FALSE;
+    }
+    /* Names go to logs and terminals. */
+    for (const char *p = s; max == MAX_NAME && *p; p++) {
+        if (g_ascii_iscntrl(*p)) {
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                        "the peer's INIT has a \"%s\" that is not printable",
+                        name);
+            return FALSE;
+        }
     }
     *out = g_strdup(s);
     return TRUE;
@@ -100,15 +124,28 @@ static gboolean get_flag(JsonObject *o, const char *name, gboolean *out,
     return TRUE;
 }
 
-FtHello *ft_hello_get(const char *text, gsize len, GError **error)
+FtHello *ft_hello_get(const char *payload, gsize len, GError **error)
 {
     g_autoptr(FtHello) h = g_new0(FtHello, 1);
     g_autoptr(JsonParser) parser = json_parser_new();
-    g_autofree char *line = g_strndup(text, len);
+    g_autofree char *line = NULL;
     g_autoptr(JsonNode) node = NULL;
-    guint64 vmin, vmax, codings, open_id, good;
+    guint64 sum, vmin, vmax, codings, open_id, good;
     JsonObject *o;
 
+    if (len < FT_HELLO_LEN || len > FT_MAX_HELLO) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                            "the peer's INIT has a wrong length");
+        return NULL;
+    }
+    memcpy(&sum, payload, sizeof(sum));
+    if (!ft_sum_is(le64toh(sum), hello_sum(payload, len))) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                            "the checksum of the peer's INIT is wrong");
+        return NULL;
+    }
+    len -= FT_HELLO_LEN;
+    line = g_strndup(payload + FT_HELLO_LEN, len);
     node = colo_qmp_parse(parser, line, len, MAX_DEPTH, TRUE, error);
     if (!node) {
         g_prefix_error(error, "the peer's INIT cannot be read: ");
@@ -126,7 +163,7 @@ FtHello *ft_hello_get(const char *text, gsize len, GError **error)
         !get_flag(o, "resumed", &h->resumed, error) ||
         !get_number(o, "heartbeat-key", G_MAXUINT64, &h->heartbeat_key,
                     error) ||
-        !get_number(o, "epoch", G_MAXUINT64, &h->epoch, error) ||
+        !get_number(o, "epoch", G_MAXINT64, &h->epoch, error) ||
         !get_flag(o, "open", &h->open, error) ||
         !get_number(o, "open-id", G_MAXUINT16, &open_id, error) ||
         !get_number(o, "open-good", G_MAXUINT32, &good, error)) {

@@ -2,14 +2,15 @@
 /*
  * The payload of INIT: who speaks, what it can do, and where it stands.
  *
- * JSON, at most FT_MAX_HELLO bytes.  The sender offers; the receiver
- * answers with what it chose, or with a NACK.
+ * A sum (ft_sum_part) and JSON, at most FT_MAX_HELLO bytes.  The sender
+ * offers; the receiver answers with what it chose, or with a NACK.
  */
 #ifndef COLO_FT_HELLO_H
 #define COLO_FT_HELLO_H
 
 #include "colo/ft/ft-proto.h"
 
+#define FT_HELLO_LEN 8  /* before the JSON */
 #define FT_ID_LEN 32 /* hex digits of an instance's or session's identity */
 
 typedef struct FtHello {
@@ -39,10 +40,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(FtHello, ft_hello_free)
 /* A fresh random identity (transfer full). */
 char *ft_new_id(void);
 
-/* The payload (transfer full), its length in *len. */
+/*
+ * The payload of an INIT frame (transfer full), its length in *len; id and
+ * seq of the frame are 0.
+ */
 char *ft_hello_put(const FtHello *h, gsize *len);
 
-/* Parse what the peer sent; nothing in it is trusted. */
-FtHello *ft_hello_get(const char *text, gsize len, GError **error);
+/* Take such a payload; nothing in it is trusted. */
+FtHello *ft_hello_get(const char *payload, gsize len, GError **error);
 
 #endif

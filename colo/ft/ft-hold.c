@@ -10,6 +10,16 @@
 #include <fcntl.h>
 #include <string.h>
 
+static int fallocate_all(int fd, off_t bytes)
+{
+    int r;
+
+    do {
+        r = fallocate(fd, 0, 0, bytes); /* a signal makes it start again */
+    } while (r < 0 && errno == EINTR);
+    return r;
+}
+
 FtHold *ft_hold_new(gsize n_pages, gsize state_room, GError **error)
 {
     FtHold *h = g_new0(FtHold, 1);
@@ -24,7 +34,7 @@ FtHold *ft_hold_new(gsize n_pages, gsize state_room, GError **error)
     h->state_room = MIN(state_room, FT_MAX_STATE);
     h->state = g_malloc(h->state_room);
     if (fd < 0 || ftruncate(fd, (off_t)bytes) < 0 ||
-        fallocate(fd, 0, 0, (off_t)bytes) < 0 ||
+        fallocate_all(fd, (off_t)bytes) < 0 ||
         (h->cache = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                          MAP_SHARED | MAP_POPULATE, fd, 0)) == MAP_FAILED) {
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
@@ -128,23 +138,27 @@ void ft_hold_pages(FtHold *h, const FtRun *runs, guint n_runs)
     }
 }
 
-const char *ft_hold_commit(FtHold *h, const FtCommit *c)
+const char *ft_hold_check(FtHold *h, const FtCommit *c)
 {
     if (c->epoch != h->open_epoch || c->n_payloads != h->good ||
-        c->n_pages != h->pages || c->sum != h->chain) {
+        c->n_pages != h->pages || !ft_sum_is(c->sum, h->chain)) {
         return "COMMIT does not match what was received";
     }
     if (c->state_len != h->state_len || !c->state_len) {
         return "device state is not complete";
     }
+    return NULL;
+}
+
+void ft_hold_commit(FtHold *h)
+{
     g_mutex_lock(&h->lock);
-    h->epoch = c->epoch;
+    h->epoch = h->open_epoch;
     h->committed_pages = h->pages;
     h->open_epoch = 0;
     h->good = 0;
     h->committed = TRUE;
     g_mutex_unlock(&h->lock);
-    return NULL;
 }
 
 void ft_hold_cancel(FtHold *h)
@@ -152,12 +166,4 @@ void ft_hold_cancel(FtHold *h)
     h->open_epoch = 0;
     h->good = 0;
     h->state_len = 0;
-}
-
-void ft_hold_undo_commit(FtHold *h)
-{
-    g_mutex_lock(&h->lock);
-    h->open_epoch = h->epoch--;
-    h->committed = FALSE;
-    g_mutex_unlock(&h->lock);
 }

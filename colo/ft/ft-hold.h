@@ -73,9 +73,10 @@ gboolean ft_hold_is_committed(FtHold *h);
  */
 const char *ft_hold_begin(FtHold *h, guint16 id, const FtBegin *b);
 void ft_hold_pages(FtHold *h, const FtRun *runs, guint n_runs);
-const char *ft_hold_commit(FtHold *h, const FtCommit *c);
-/* The commit could not be made safe: it never was. */
-void ft_hold_undo_commit(FtHold *h);
+/* Is the open transaction whole?  It can then be committed. */
+const char *ft_hold_check(FtHold *h, const FtCommit *c);
+void ft_hold_commit(FtHold *h);
+/* Of the open transaction nothing counts as right any more. */
 void ft_hold_cancel(FtHold *h);
 
 #endif

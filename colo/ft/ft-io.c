@@ -4,8 +4,18 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
+
+void ft_io_no_delay(int fd)
+{
+    int one = 1;
+
+    /* Fails on a UNIX socket, which needs nothing. */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+}
 
 /* Wait until the socket is ready for events; FALSE: give up. */
 static gboolean wait_ready(FtIo *io, short events, GError **error)
@@ -60,10 +70,12 @@ static void advance(struct iovec **iov, int *n, gsize done)
 static gboolean transfer(FtIo *io, struct iovec *iov, int n, gboolean out,
                          GError **error)
 {
+    int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (io->more ? MSG_MORE : 0);
+
     advance(&iov, &n, 0);
     while (n) {
         struct msghdr m = {.msg_iov = iov, .msg_iovlen = MIN(n, IOV_MAX)};
-        ssize_t r = out ? sendmsg(io->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT)
+        ssize_t r = out ? sendmsg(io->fd, &m, flags)
                         : recvmsg(io->fd, &m, MSG_DONTWAIT);
 
         if (r > 0) {

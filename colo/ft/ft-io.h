@@ -16,7 +16,14 @@ typedef struct FtIo {
     int fd;         /* non-blocking stream socket */
     int stop_fd;    /* readable: give up (G_IO_ERROR_CANCELLED) */
     gint64 stall_us;/* no progress for so long: G_IO_ERROR_TIMED_OUT */
+    gboolean more;  /* what is written is only a frame's first part */
 } FtIo;
+
+/*
+ * Frames leave at once: a COMMIT that waits for more data (TCP's Nagle
+ * algorithm) would cost each checkpoint a delayed acknowledgement.
+ */
+void ft_io_no_delay(int fd);
 
 /*
  * Write or read exactly what iov describes; iov is changed.  TRUE, or

@@ -49,6 +49,11 @@ void ft_pool_free(FtPool *p)
     }
 }
 
+static gboolean none_free(FtPool *p)
+{
+    return g_queue_is_empty(&p->unused) && p->made == p->max;
+}
+
 static FtBuf *buf_new(void)
 {
     FtBuf *b = g_new(FtBuf, 1);
@@ -101,12 +106,23 @@ void ft_pool_put(FtPool *p, FtBuf *b)
 
 gboolean ft_pool_wait(FtPool *p, gint64 deadline_us)
 {
-    gboolean ok = TRUE;
+    gboolean found;
 
     g_mutex_lock(&p->lock);
-    while (ok && g_queue_is_empty(&p->unused) && p->made == p->max) {
-        ok = g_cond_wait_until(&p->freed, &p->lock, deadline_us);
+    while (none_free(p) &&
+           g_cond_wait_until(&p->freed, &p->lock, deadline_us)) {
     }
+    found = !none_free(p);
     g_mutex_unlock(&p->lock);
-    return ok;
+    return found;
+}
+
+gboolean ft_pool_is_empty(FtPool *p)
+{
+    gboolean empty;
+
+    g_mutex_lock(&p->lock);
+    empty = none_free(p);
+    g_mutex_unlock(&p->lock);
+    return empty;
 }

@@ -3,8 +3,7 @@
  * Encoders and decoders of the ft stream's frames.
  *
  * Each fixed part starts with an XXH3-64 of its rest, seeded by the frame's
- * header where there is one, so that a part never passes under a header it
- * was not sent with.
+ * header, so that a part never passes under a header it was not sent with.
  */
 #include "colo/ft/ft-proto.h"
 #include "colo/track/tracker.h" /* COLO_PAGE_SIZE */
@@ -72,16 +71,26 @@ guint64 ft_sum_chain(guint64 chain, const FtChunk *c)
     return ft_sum(link, sizeof(link));
 }
 
-/* Put the sum of part[8..len) at part[0]. */
-static void seal(guint8 *part, gsize len)
+guint64 ft_sum_part(const FtHeader *frame, const void *part, gsize len)
 {
-    put64(part, ft_sum(part + 8, len - 8));
+    guint8 raw[FT_HEADER_LEN];
+
+    ft_header_put(frame, raw);
+    return XXH3_64bits_withSeed(part, len, ft_sum(raw, sizeof(raw)));
 }
 
-static const char *check_seal(const guint8 *part, gsize len)
+/* Put the sum of part[8..len) at part[0]. */
+static void seal(const FtHeader *frame, guint8 *part, gsize len)
 {
-    return get64(part) == ft_sum(part + 8, len - 8) ? NULL
-                                                    : "checksum is wrong";
+    put64(part, ft_sum_part(frame, part + 8, len - 8));
+}
+
+static const char *check_seal(const FtHeader *frame, const guint8 *part,
+                              gsize len)
+{
+    return ft_sum_is(get64(part), ft_sum_part(frame, part + 8, len - 8))
+               ? NULL
+               : "checksum is wrong";
 }
 
 void ft_header_put(const FtHeader *h, guint8 *out)
@@ -137,20 +146,23 @@ const char *ft_header_get(const guint8 *in, FtHeader *h)
     if (h->payload_len > ft_max_payload(h->cmd)) {
         return "payload is larger than its command allows";
     }
+    if (h->cmd == FT_CMD_INIT && (h->id || h->seq)) {
+        return "INIT belongs to no transaction";
+    }
     return NULL;
 }
 
-void ft_begin_put(const FtBegin *b, guint8 *out)
+void ft_begin_put(const FtHeader *frame, const FtBegin *b, guint8 *out)
 {
     put64(out + 8, b->epoch);
     put32(out + 16, b->flags);
     put32(out + 20, 0);
-    seal(out, FT_BEGIN_LEN);
+    seal(frame, out, FT_BEGIN_LEN);
 }
 
-const char *ft_begin_get(const guint8 *in, FtBegin *b)
+const char *ft_begin_get(const FtHeader *frame, const guint8 *in, FtBegin *b)
 {
-    const char *wrong = check_seal(in, FT_BEGIN_LEN);
+    const char *wrong = check_seal(frame, in, FT_BEGIN_LEN);
 
     if (wrong) {
         return wrong;
@@ -160,10 +172,13 @@ const char *ft_begin_get(const guint8 *in, FtBegin *b)
     if (b->flags & ~(FT_BEGIN_INIT | FT_BEGIN_INHERIT) || get32(in + 20)) {
         return "unknown flags in BEGIN";
     }
+    if (frame->seq) {
+        return "BEGIN is not a transaction's first payload";
+    }
     return b->epoch ? NULL : "BEGIN of epoch 0";
 }
 
-void ft_commit_put(const FtCommit *c, guint8 *out)
+void ft_commit_put(const FtHeader *frame, const FtCommit *c, guint8 *out)
 {
     put64(out + 8, c->epoch);
     put64(out + 16, c->n_pages);
@@ -171,12 +186,13 @@ void ft_commit_put(const FtCommit *c, guint8 *out)
     put32(out + 32, c->n_payloads);
     put32(out + 36, 0);
     put64(out + 40, c->sum);
-    seal(out, FT_COMMIT_LEN);
+    seal(frame, out, FT_COMMIT_LEN);
 }
 
-const char *ft_commit_get(const guint8 *in, FtCommit *c)
+const char *ft_commit_get(const FtHeader *frame, const guint8 *in,
+                          FtCommit *c)
 {
-    const char *wrong = check_seal(in, FT_COMMIT_LEN);
+    const char *wrong = check_seal(frame, in, FT_COMMIT_LEN);
 
     if (wrong) {
         return wrong;
@@ -192,19 +208,22 @@ const char *ft_commit_get(const guint8 *in, FtCommit *c)
     return c->state_len <= FT_MAX_STATE ? NULL : "device state is too large";
 }
 
-void ft_ack_put(const FtAck *a, guint8 *out)
+void ft_ack_put(const FtHeader *frame, const FtAck *a, guint8 *out)
 {
     put64(out + 8, a->epoch);
-    seal(out, FT_ACK_LEN);
+    seal(frame, out, FT_ACK_LEN);
 }
 
-const char *ft_ack_get(const guint8 *in, FtAck *a)
+const char *ft_ack_get(const FtHeader *frame, const guint8 *in, FtAck *a)
 {
+    if (frame->payload_len != FT_ACK_LEN) {
+        return "payload has a wrong length";
+    }
     a->epoch = get64(in + 8);
-    return check_seal(in, FT_ACK_LEN);
+    return check_seal(frame, in, FT_ACK_LEN);
 }
 
-gsize ft_note_put(const FtNote *n, guint8 *out)
+void ft_note_put(FtHeader *frame, const FtNote *n, guint8 *out)
 {
     gsize text_len = strnlen(n->text, FT_MAX_TEXT);
 
@@ -213,13 +232,13 @@ gsize ft_note_put(const FtNote *n, guint8 *out)
     put32(out + 12, n->n_good);
     put16(out + 16, (guint16)text_len);
     memcpy(out + FT_NOTE_LEN, n->text, text_len);
-    seal(out, FT_NOTE_LEN + text_len);
-    return FT_NOTE_LEN + text_len;
+    frame->payload_len = (guint32)(FT_NOTE_LEN + text_len);
+    seal(frame, out, frame->payload_len);
 }
 
-const char *ft_note_get(const guint8 *in, gsize len, FtNote *n)
+const char *ft_note_get(const FtHeader *frame, const guint8 *in, FtNote *n)
 {
-    gsize text_len;
+    gsize len = frame->payload_len, text_len;
     const char *wrong;
 
     if (len < FT_NOTE_LEN) {
@@ -229,7 +248,10 @@ const char *ft_note_get(const guint8 *in, gsize len, FtNote *n)
     if (text_len > FT_MAX_TEXT || len != FT_NOTE_LEN + text_len) {
         return "note has a wrong length";
     }
-    wrong = check_seal(in, len);
+    wrong = check_seal(frame, in, len);
+    if (!wrong && (get16(in + 18) || get32(in + 20))) {
+        wrong = "unknown fields in a note";
+    }
     if (wrong) {
         return wrong;
     }
@@ -242,14 +264,6 @@ const char *ft_note_get(const guint8 *in, gsize len, FtNote *n)
     }
     n->text[text_len] = '\0';
     return NULL;
-}
-
-static guint64 head_sum(const FtHeader *frame, const guint8 *head, gsize len)
-{
-    guint8 raw[FT_HEADER_LEN];
-
-    ft_header_put(frame, raw);
-    return XXH3_64bits_withSeed(head + 8, len - 8, ft_sum(raw, sizeof(raw)));
 }
 
 void ft_chunk_put(const FtHeader *frame, FtChunk *c, const FtRun *runs,
@@ -272,7 +286,7 @@ void ft_chunk_put(const FtHeader *frame, FtChunk *c, const FtRun *runs,
         put32(run + 8, runs[i].n_pages);
         put32(run + 12, runs[i].zero);
     }
-    c->head_sum = head_sum(frame, out, len);
+    c->head_sum = ft_sum_part(frame, out + 8, len - 8);
     put64(out, c->head_sum);
 }
 
@@ -324,7 +338,7 @@ const char *ft_runs_get(const FtHeader *frame, const FtChunk *c,
     gsize len = FT_CHUNK_LEN + (gsize)c->n_runs * FT_RUN_LEN;
     guint64 next = 0, data_pages = 0;
 
-    if (c->head_sum != head_sum(frame, head, len)) {
+    if (!ft_sum_is(c->head_sum, ft_sum_part(frame, head + 8, len - 8))) {
         return "checksum of a chunk's head is wrong";
     }
     for (guint i = 0; i < c->n_runs; i++) {

@@ -17,7 +17,8 @@
  *   NACK      receiver   FtNote: FT_TRANS_ERR_*, and how far it was right
  *
  * id counts transactions, each attempt at one, and wraps; seq counts the
- * payloads inside one: BEGIN is payload 0.
+ * payloads inside one: BEGIN is payload 0.  An answer has the id of the
+ * transaction that it is about, and seq 0.
  */
 #ifndef COLO_FT_PROTO_H
 #define COLO_FT_PROTO_H
@@ -139,27 +140,33 @@ typedef struct FtNote {
  * Encoders write exactly the length named above to out.  Decoders take
  * exactly that length and return NULL, or a static text that says what is
  * wrong with it; nothing is trusted, reserved fields must be zero.
+ *
+ * frame is the whole frame's header.  The header has no checksum of its
+ * own: each part's sum is seeded with it, so that a part never passes under
+ * a header that it was not sent with.
  */
 void ft_header_put(const FtHeader *h, guint8 *out);
 const char *ft_header_get(const guint8 *in, FtHeader *h);
 
-void ft_begin_put(const FtBegin *b, guint8 *out);
-const char *ft_begin_get(const guint8 *in, FtBegin *b);
+void ft_begin_put(const FtHeader *frame, const FtBegin *b, guint8 *out);
+const char *ft_begin_get(const FtHeader *frame, const guint8 *in, FtBegin *b);
 
-void ft_commit_put(const FtCommit *c, guint8 *out);
-const char *ft_commit_get(const guint8 *in, FtCommit *c);
+void ft_commit_put(const FtHeader *frame, const FtCommit *c, guint8 *out);
+const char *ft_commit_get(const FtHeader *frame, const guint8 *in,
+                          FtCommit *c);
 
-void ft_ack_put(const FtAck *a, guint8 *out);
-const char *ft_ack_get(const guint8 *in, FtAck *a);
+void ft_ack_put(const FtHeader *frame, const FtAck *a, guint8 *out);
+const char *ft_ack_get(const FtHeader *frame, const guint8 *in, FtAck *a);
 
-/* Returns the length: FT_NOTE_LEN and the text's. */
-gsize ft_note_put(const FtNote *n, guint8 *out);
-const char *ft_note_get(const guint8 *in, gsize len, FtNote *n);
+/* Sets the frame's payload_len: FT_NOTE_LEN and the text's. */
+void ft_note_put(FtHeader *frame, const FtNote *n, guint8 *out);
+const char *ft_note_get(const FtHeader *frame, const guint8 *in, FtNote *n);
 
 /*
  * A chunk's head: FtChunk and its runs, FT_CHUNK_LEN + n_runs * FT_RUN_LEN
- * bytes.  frame is the header it is sent under and is part of head_sum,
- * which put computes.
+ * bytes.  frame is the header it is sent under, or would be if it is a part
+ * of an ATOMIC frame (CONTINUE, with the chunk's own seq and length); it is
+ * part of head_sum, which put computes.
  *
  * Reading takes two steps, since the runs' number stands in the chunk:
  * ft_chunk_get() checks the fixed part and that payload_len is exactly what
@@ -176,6 +183,21 @@ const char *ft_runs_get(const FtHeader *frame, const FtChunk *c,
 /* XXH3-64 of data, and the running sum over a transaction's chunks. */
 guint64 ft_sum(const void *data, gsize len);
 guint64 ft_sum_chain(guint64 chain, const FtChunk *c);
+/* The sum of a part of a frame: XXH3-64 seeded with that of the header. */
+guint64 ft_sum_part(const FtHeader *frame, const void *part, gsize len);
+
+/*
+ * Is a sum that was received right?  Always in a fuzzer's build, which could
+ * never guess one.
+ */
+static inline gboolean ft_sum_is(guint64 received, guint64 sum)
+{
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+    return TRUE;
+#else
+    return received == sum;
+#endif
+}
 
 /* The largest payload that cmd may have; 0: none known. */
 gsize ft_max_payload(gint16 cmd);

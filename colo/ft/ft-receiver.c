@@ -6,6 +6,12 @@
  * and is summed there, while it is warm: the cache is scratch space until
  * the transaction is committed, so data that turns out wrong does no harm.
  * What says where data goes (a chunk's head) is verified before.
+ *
+ * Wrong data costs a NACK, and the transaction is sent again.  When a header
+ * or a chunk's head is wrong, so may be the payload's length, and with it
+ * the place where the next frame starts: what a guest keeps in its memory
+ * must never be read as a frame, so the connection ends there, and the
+ * peers resume on a new one.
  */
 #include "colo/ft/ft-receiver.h"
 #include "colo/ft/ft-coding.h"
@@ -33,6 +39,7 @@ struct FtReceiver {
     FtNote cancel;          /* code 0: none asked for */
 
     FtHeader h;             /* frame being read */
+    guint16 id;             /* of the last BEGIN, for the answers */
     guint8 head[FT_CHUNK_LEN + FT_CHUNK_RUNS * FT_RUN_LEN];
     FtRun runs[FT_CHUNK_RUNS];
     struct iovec iov[FT_CHUNK_RUNS];
@@ -52,6 +59,7 @@ FtReceiver *ft_receiver_new(int fd, FtHold *hold, guint codings,
     r->codings = codings;
     r->ops = *ops;
     r->mode = FT_READY;
+    ft_io_no_delay(fd);
     return r;
 }
 
@@ -90,34 +98,27 @@ static gboolean skip(FtReceiver *r, gsize n, GError **error)
     return TRUE;
 }
 
-static gboolean put_frame(FtReceiver *r, FtCmd cmd, const void *payload,
-                          gsize len, GError **error)
+static gboolean put_ack(FtReceiver *r, const FtAck *ack, GError **error)
 {
-    FtHeader h = {.cmd = cmd, .id = r->h.id, .payload_len = (guint32)len};
-    guint8 out[FT_HEADER_LEN + FT_NOTE_LEN + FT_MAX_TEXT];
+    FtHeader h = {.cmd = FT_CMD_ACK, .id = r->id, .payload_len = FT_ACK_LEN};
+    guint8 out[FT_HEADER_LEN + FT_ACK_LEN];
 
     ft_header_put(&h, out);
-    memcpy(out + FT_HEADER_LEN, payload, len);
-    return ft_io_write(&r->io, out, FT_HEADER_LEN + len, error);
+    ft_ack_put(&h, ack, out + FT_HEADER_LEN);
+    return ft_io_write(&r->io, out, sizeof(out), error);
 }
 
 static gboolean put_note(FtReceiver *r, FtCmd cmd, FtNote *note, GError **error)
 {
-    guint8 out[FT_NOTE_LEN + FT_MAX_TEXT];
+    FtHeader h = {.cmd = cmd, .id = r->id};
+    guint8 out[FT_HEADER_LEN + FT_NOTE_LEN + FT_MAX_TEXT];
 
     note->n_good = r->hold->good;
-    return put_frame(r, cmd, out, ft_note_put(note, out), error);
+    ft_note_put(&h, note, out + FT_HEADER_LEN);
+    ft_header_put(&h, out);
+    return ft_io_write(&r->io, out, FT_HEADER_LEN + h.payload_len, error);
 }
 
-static gboolean put_nack(FtReceiver *r, guint32 code, const char *text,
-                         GError **error)
-{
-    FtNote note = {.code = code};
-
-    g_strlcpy(note.text, text, sizeof(note.text));
-    return ft_step(FT_RECEIVER, &r->mode, FT_SEND, FT_CMD_NACK, FT_SCOPE_ANY) &&
-           put_note(r, FT_CMD_NACK, &note, error);
-}
 
 /* The peer broke the protocol beyond what a NACK repairs. */
 static gboolean broken(FtReceiver *r, const char *wrong, GError **error)
@@ -132,12 +133,37 @@ static gboolean broken(FtReceiver *r, const char *wrong, GError **error)
     return FALSE;
 }
 
+static gboolean put_nack(FtReceiver *r, guint32 code, const char *text,
+                         GError **error)
+{
+    FtNote note = {.code = code};
+
+    if (!ft_step(FT_RECEIVER, &r->mode, FT_SEND, FT_CMD_NACK, FT_SCOPE_ANY)) {
+        return broken(r, text, error);
+    }
+    g_strlcpy(note.text, text, sizeof(note.text));
+    return put_note(r, FT_CMD_NACK, &note, error);
+}
+
+static guint64 sum_places(const struct iovec *iov, gsize n)
+{
+    XXH3_state_t sum;
+
+    if (n == 1) {
+        return ft_sum(iov[0].iov_base, iov[0].iov_len);
+    }
+    XXH3_64bits_reset(&sum);
+    for (gsize i = 0; i < n; i++) {
+        XXH3_64bits_update(&sum, iov[i].iov_base, iov[i].iov_len);
+    }
+    return XXH3_64bits_digest(&sum);
+}
+
 /* Read a chunk's data to its place.  *wrong: it was not what it should be. */
 static gboolean get_data(FtReceiver *r, FtChunk *c, const char **wrong,
                          GError **error)
 {
-    XXH3_state_t sum;
-    int n = 0;
+    gsize n = 0;
 
     for (guint i = 0; i < c->n_runs; i++) {
         if (!r->runs[i].zero) {
@@ -154,37 +180,35 @@ static gboolean get_data(FtReceiver *r, FtChunk *c, const char **wrong,
     if (c->coding == FT_CODING_NONE) {
         struct iovec iov[FT_CHUNK_RUNS];
 
-        memcpy(iov, r->iov, (gsize)n * sizeof(iov[0]));
+        memcpy(iov, r->iov, n * sizeof(iov[0]));
         __atomic_fetch_add(&r->bytes, c->data_len, __ATOMIC_RELAXED);
-        if (!ft_io_readv(&r->io, iov, n, error)) {
+        if (!ft_io_readv(&r->io, iov, (int)n, error)) {
             return FALSE;
         }
     } else {
+        guint8 *to = n == 1 ? r->iov[0].iov_base : NULL;
         const guint8 *from;
 
-        if (!r->raw) {
+        if (!r->coded) {
             r->coded = g_malloc(FT_CHUNK_DATA);
             r->raw = g_malloc(FT_CHUNK_DATA);
         }
         if (!get(r, r->coded, c->data_len, error)) {
             return FALSE;
         }
-        if (!ft_decode(c->coding, r->coded, c->data_len, r->raw, c->raw_len)) {
+        if (!ft_decode(c->coding, r->coded, c->data_len, to ? to : r->raw,
+                       c->raw_len)) {
             *wrong = "data cannot be decompressed";
             return TRUE;
         }
         from = r->raw;
-        for (int i = 0; i < n; i++) {
+        for (gsize i = 0; !to && i < n; i++) {
             memcpy(r->iov[i].iov_base, from, r->iov[i].iov_len);
             from += r->iov[i].iov_len;
         }
     }
 
-    XXH3_64bits_reset(&sum);
-    for (int i = 0; i < n; i++) {
-        XXH3_64bits_update(&sum, r->iov[i].iov_base, r->iov[i].iov_len);
-    }
-    if (XXH3_64bits_digest(&sum) != c->data_sum) {
+    if (!ft_sum_is(c->data_sum, sum_places(r->iov, n))) {
         *wrong = "checksum of a chunk's data is wrong";
     }
     return TRUE;
@@ -198,6 +222,7 @@ static gboolean get_chunk(FtReceiver *r, const FtHeader *frame,
                           const char **wrong, GError **error)
 {
     FtHold *hold = r->hold;
+    const char *bad;
     FtChunk c;
 
     *wrong = NULL;
@@ -207,26 +232,27 @@ static gboolean get_chunk(FtReceiver *r, const FtHeader *frame,
     if (!get(r, r->head, FT_CHUNK_LEN, error)) {
         return FALSE;
     }
-    *wrong = ft_chunk_get(frame, r->head, &c);
-    if (*wrong) {
-        return skip(r, frame->payload_len - FT_CHUNK_LEN, error);
+    bad = ft_chunk_get(frame, r->head, &c);
+    if (bad) {
+        return broken(r, bad, error);
     }
     if (!get(r, r->head + FT_CHUNK_LEN, (gsize)c.n_runs * FT_RUN_LEN, error)) {
         return FALSE;
     }
-    *wrong = ft_runs_get(frame, &c, r->head, hold->n_pages, r->runs);
-    if (!*wrong && frame->seq != hold->good) {
-        *wrong = "a payload is missing";
+    bad = ft_runs_get(frame, &c, r->head, hold->n_pages, r->runs);
+    if (!bad && (frame->id != r->id || frame->seq != hold->good)) {
+        bad = "a payload is missing";
     }
-    if (!*wrong && !(r->codings & (1u << c.coding))) {
-        *wrong = "coding was not agreed on";
+    if (!bad && !(r->codings & (1u << c.coding))) {
+        bad = "coding was not agreed on";
     }
-    if (!*wrong && c.type == FT_CHUNK_DEVICE &&
+    if (bad) {
+        return broken(r, bad, error);
+    }
+    if (c.type == FT_CHUNK_DEVICE &&
         (c.offset != hold->state_len ||
          c.raw_len > hold->state_room - hold->state_len)) {
         *wrong = "device state is larger than this QEMU can load";
-    }
-    if (*wrong) {
         return skip(r, c.data_len, error);
     }
     if (!get_data(r, &c, wrong, error)) {
@@ -248,21 +274,20 @@ static gboolean get_chunk(FtReceiver *r, const FtHeader *frame,
 static gboolean finish(FtReceiver *r, const FtCommit *c, GError **error)
 {
     g_autoptr(GError) refused = NULL;
-    const char *wrong = ft_hold_commit(r->hold, c);
+    const char *wrong = ft_hold_check(r->hold, c);
     FtAck ack = {.epoch = c->epoch};
-    guint8 out[FT_ACK_LEN];
     gboolean ok;
 
     if (wrong) {
+        ft_hold_cancel(r->hold); /* who knows which payload it was */
         return put_nack(r, FT_TRANS_ERR_CHECKSUM, wrong, error);
     }
     if (r->ops.seal && !r->ops.seal(c->epoch, r->ops.user_data, &refused)) {
-        ft_hold_undo_commit(r->hold);
         return put_nack(r, FT_TRANS_ERR_FLUSH, refused->message, error);
     }
-    ft_ack_put(&ack, out);
-    ok = ft_step(FT_RECEIVER, &r->mode, FT_SEND, FT_CMD_ACK, FT_SCOPE_ANY) &&
-         put_frame(r, FT_CMD_ACK, out, sizeof(out), error);
+    ft_hold_commit(r->hold);
+    ft_step(FT_RECEIVER, &r->mode, FT_SEND, FT_CMD_ACK, FT_SCOPE_ANY);
+    ok = put_ack(r, &ack, error);
     r->ops.committed(c->epoch, r->ops.user_data);
     return ok;
 }
@@ -271,14 +296,15 @@ static gboolean finish(FtReceiver *r, const FtCommit *c, GError **error)
 static gboolean get_begin(FtReceiver *r, const char **wrong, GError **error)
 {
     guint8 in[FT_BEGIN_LEN];
+    const char *bad;
     FtBegin b;
 
     if (!get(r, in, sizeof(in), error)) {
         return FALSE;
     }
-    *wrong = ft_begin_get(in, &b);
-    if (*wrong) {
-        return TRUE;
+    bad = ft_begin_get(&r->h, in, &b);
+    if (bad) {
+        return broken(r, bad, error);
     }
     /* The engine still reads the last commit from the hold. */
     if (!ft_hold_wait(r->hold, &r->stop)) {
@@ -286,7 +312,10 @@ static gboolean get_begin(FtReceiver *r, const char **wrong, GError **error)
                             "the stream was stopped");
         return FALSE;
     }
-    *wrong = ft_hold_begin(r->hold, r->h.id, &b);
+    /* What a NACK says is right is of this transaction, not of the last. */
+    r->id = r->h.id;
+    ft_hold_cancel(r->hold);
+    *wrong = ft_hold_begin(r->hold, r->id, &b);
     return TRUE;
 }
 
@@ -298,7 +327,11 @@ static gboolean get_commit(FtReceiver *r, FtCommit *c, const char **wrong,
     if (!get(r, in, sizeof(in), error)) {
         return FALSE;
     }
-    *wrong = ft_commit_get(in, c);
+    *wrong = ft_commit_get(&r->h, in, c);
+    if (!*wrong && r->h.cmd == FT_CMD_COMMIT &&
+        (r->h.id != r->id || r->h.seq != r->hold->good)) {
+        *wrong = "a payload is missing";
+    }
     return TRUE;
 }
 
@@ -398,9 +431,12 @@ static gboolean get_cancel(FtReceiver *r, FtNote *note, gboolean *ended,
     if (!get(r, in, r->h.payload_len, error)) {
         return FALSE;
     }
-    wrong = ft_note_get(in, r->h.payload_len, note);
+    wrong = ft_note_get(&r->h, in, note);
     if (wrong) {
         return broken(r, wrong, error);
+    }
+    if (note->code < FT_CANCEL_TRANSACTION || note->code > FT_CANCEL_FAILED) {
+        return broken(r, "unknown reason to cancel", error);
     }
     *ended = note->code != FT_CANCEL_TRANSACTION;
     scope = *ended ? FT_SCOPE_MODE : FT_SCOPE_TRANSACTION;
@@ -423,11 +459,21 @@ static gboolean wait_frame(FtReceiver *r, GError **error)
 
     while (poll(p, 2, -1) < 0 && errno == EINTR) {
     }
-    if (!p[1].revents) {
-        return TRUE;
+    if (p[1].revents) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                            "the stream was stopped");
+        return FALSE;
     }
+    return TRUE;
+}
+
+/* Stopped by ft_receiver_cancel()?  Then the sender is told. */
+static void put_cancel(FtReceiver *r)
+{
+    FtNote cancel;
+
     g_mutex_lock(&r->hold->lock);
-    FtNote cancel = r->cancel;
+    cancel = r->cancel;
     g_mutex_unlock(&r->hold->lock);
     if (cancel.code &&
         ft_step(FT_RECEIVER, &r->mode, FT_SEND, FT_CMD_CANCEL, FT_SCOPE_MODE)) {
@@ -438,12 +484,9 @@ static gboolean wait_frame(FtReceiver *r, GError **error)
         put_note(r, FT_CMD_CANCEL, &cancel, NULL);
         r->io = stopped;
     }
-    g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_CANCELLED,
-                        "the stream was stopped");
-    return FALSE;
 }
 
-gboolean ft_receiver_run(FtReceiver *r, FtNote *note, GError **error)
+static gboolean receive(FtReceiver *r, FtNote *note, GError **error)
 {
     gboolean ended = FALSE;
 
@@ -472,6 +515,20 @@ gboolean ft_receiver_run(FtReceiver *r, FtNote *note, GError **error)
         }
     }
     return TRUE;
+}
+
+gboolean ft_receiver_run(FtReceiver *r, FtNote *note, GError **error)
+{
+    GError *e = NULL;
+    gboolean ok = receive(r, note, &e);
+
+    if (g_error_matches(e, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+        put_cancel(r);
+    }
+    if (e) {
+        g_propagate_error(error, e);
+    }
+    return ok;
 }
 
 void ft_receiver_stop(FtReceiver *r)

@@ -44,6 +44,9 @@ void ft_pool_put(FtPool *p, FtBuf *b);
 /* Wait until one is free; FALSE at deadline_us (monotonic). */
 gboolean ft_pool_wait(FtPool *p, gint64 deadline_us);
 
+/* Would ft_pool_get() find none? */
+gboolean ft_pool_is_empty(FtPool *p);
+
 typedef enum {
     FT_EVENT_ACK,       /* epoch is committed */
     FT_EVENT_NACK,      /* note says why, and how much was right */
@@ -53,7 +56,8 @@ typedef enum {
 
 typedef struct FtEvent {
     FtEventType type;
-    guint64 epoch;
+    guint16 id;         /* ACK, NACK: of the transaction */
+    guint64 epoch;      /* the same */
     FtNote note;
     const GError *error;
 } FtEvent;
@@ -79,7 +83,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(FtSender, ft_sender_free)
 /*
  * Queue the parts of one transaction, in order.  A transaction whose parts
  * are all queued before any is sent, and that is small enough, goes out as
- * one ATOMIC frame: hold the sender while queueing the parts of one.
+ * one ATOMIC frame: hold the sender while queueing the parts of one.  (It
+ * goes on by itself when that takes the pool's last buffer.)
+ *
+ * The next transaction may begin when the last was acknowledged, refused or
+ * given up; a BEGIN before that ends the stream.  After a NACK the rest of
+ * the transaction may still be queued: it is dropped.
+ *
  * id is the transaction's, another one for each attempt.
  * ft_sender_chunk() returns the payload's number within the transaction.
  */
@@ -89,12 +99,16 @@ void ft_sender_begin(FtSender *s, guint16 id, guint64 epoch, guint32 flags);
 guint32 ft_sender_chunk(FtSender *s, FtBuf *b);
 void ft_sender_commit(FtSender *s);
 
-/* Give up the open transaction: what is not sent yet is dropped. */
-void ft_sender_cancel(FtSender *s);
+/*
+ * Give up the open transaction: what is not sent yet is dropped, and no
+ * event is of interest that has its id.  FALSE: too late, all of it is sent
+ * and an ACK or NACK decides.
+ */
+gboolean ft_sender_cancel(FtSender *s);
 
 /*
  * End the ft mode: drop what is queued, tell the peer why and wait at most
- * timeout_us for that to be written.
+ * timeout_us until it has read that and closed its end.
  */
 void ft_sender_end(FtSender *s, FtCancel code, const char *text,
                    gint64 timeout_us);

@@ -9,5 +9,6 @@ libcoloft_la_SOURCES = \
 	colo/ft/ft-hold.h colo/ft/ft-hold.c \
 	colo/ft/ft-log.h colo/ft/ft-log.c \
 	colo/ft/ft-receiver.h colo/ft/ft-receiver.c \
-	colo/ft/ft-sender.h colo/ft/ft-sender.c colo/ft/ft-pool.c
+	colo/ft/ft-sender.h colo/ft/ft-sender-priv.h \
+	colo/ft/ft-sender.c colo/ft/ft-sender-frames.c colo/ft/ft-pool.c
 libcoloft_la_LIBADD = $(LZ4_LIBS) $(ZSTD_LIBS)
