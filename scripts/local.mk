@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# What scripts/check needs of make, and the unit tests under valgrind.
+EXTRA_DIST += .ci/run scripts/check scripts/lib.sh
+
+VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
+	--errors-for-leak-kinds=definite --show-leak-kinds=definite \
+	--fair-sched=yes
+# Those that do not race against a real process's speed
+VALGRIND_TESTS = ^tests/(test-bitmap|common/|ft/)[^.]*$$
+
+print-tests:
+	@printf '%s\n' $(TESTS)
+print-valgrind-tests:
+	@printf '%s\n' $(TESTS) | grep -E '$(VALGRIND_TESTS)'
+check-valgrind: all
+	$(MAKE) $(AM_MAKEFLAGS) check \
+		TESTS="`printf '%s ' $$($(MAKE) -s print-valgrind-tests)`" \
+		LOG_COMPILER='./run $(VALGRIND)'
+.PHONY: print-tests print-valgrind-tests check-valgrind
