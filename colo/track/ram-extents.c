@@ -8,7 +8,9 @@
 #include <fcntl.h>
 #include <gio/gio.h>
 #include <stdio.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 struct ColoRamExtents {
@@ -85,6 +87,14 @@ gsize colo_ram_extents_run(ColoRamExtents *e, gsize page, gboolean *data)
     next = *data ? (next + COLO_PAGE_SIZE - 1) >> COLO_PAGE_SHIFT
                  : next >> COLO_PAGE_SHIFT;
     return MIN(n, (gsize)next - page);
+}
+
+gboolean colo_ram_extents_hugetlb(const ColoRamExtents *e)
+{
+    struct statfs fs;
+
+    return e->fd >= 0 && fstatfs(e->fd, &fs) == 0 &&
+           (guint32)fs.f_type == HUGETLBFS_MAGIC;
 }
 
 guint8 *colo_ram_extents_map(const ColoRamExtents *e, GError **error)

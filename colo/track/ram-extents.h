@@ -28,6 +28,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ColoRamExtents, colo_ram_extents_free)
  */
 gsize colo_ram_extents_run(ColoRamExtents *e, gsize page, gboolean *data);
 
+/* Does it consist of huge pages of hugetlbfs? */
+gboolean colo_ram_extents_hugetlb(const ColoRamExtents *e);
+
 /* Map the same RAM once more, for reading and writing. */
 guint8 *colo_ram_extents_map(const ColoRamExtents *e, GError **error);
 

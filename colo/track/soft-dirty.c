@@ -174,6 +174,12 @@ static gboolean soft_dirty_arm(ColoTracker *t, GError **error)
     if (!s->watch) {
         return FALSE;
     }
+    if (colo_ram_extents_hugetlb(s->extents)) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                            "the kernel keeps no soft-dirty bits for huge "
+                            "pages (hugetlbfs)");
+        return FALSE;
+    }
     s->discards = colo_discards_open(t, NULL);
     s->discarded = colo_bitmap_new(t->target.n_pages);
     s->copies = colo_page_hash_new(t->target.n_pages);

@@ -12,3 +12,6 @@ check_PROGRAMS += tests/track/ram-writer
 tests_track_ram_writer_SOURCES = tests/track/ram-writer.c
 tests_track_ram_writer_CFLAGS = -std=gnu11 -O2 -g $(WARN_CFLAGS) -pthread
 tests_track_ram_writer_LDFLAGS = -pthread
+
+dist_check_SCRIPTS += tests/track/test-colo-qemu.sh tests/track/test-soft-dirty.sh
+TESTS += tests/track/test-colo-qemu.sh tests/track/test-soft-dirty.sh
