@@ -100,8 +100,8 @@ done_testing()
     exit
 }
 
-# requires WORD...: root, qemu, guest (sets KERNEL, INITRD and APPEND), netns,
-# an absolute path, or a command; otherwise the whole test is skipped.
+# requires WORD...: root, qemu, guest (sets KERNEL, INITRD, APPEND and TINY),
+# netns, an absolute path, or a command; otherwise the whole test is skipped.
 requires()
 {
     for need in "$@"; do

@@ -3,7 +3,9 @@
 # Guests: QEMU with scripts/mkguest's Linux.  Sourced by functions.sh; a test
 # that uses it says `requires qemu guest` first.
 
-# What start_guest gives QEMU; a test may set these before
+# What start_guest gives QEMU; a test may set these before.  GUEST_KIND is linux
+# or tiny (no Linux, boots in a second, has no network, disk or second CPU).
+: "${GUEST_KIND:=linux}"
 : "${GUEST_MACHINE:=pc}" "${GUEST_SMP:=1}" "${GUEST_MEM:=128M}"
 : "${GUEST_APPEND:=}" "${GUEST_BOOT_SECONDS:=60}"
 
@@ -16,6 +18,12 @@ start_guest()
     shift 3
     if [ "$guest_role" = secondary ]; then
         set -- -S "$@"
+    fi
+    if [ "$GUEST_KIND" = tiny ]; then
+        set -- -kernel "$TINY" -append "$GUEST_APPEND" "$@"
+    else
+        set -- -kernel "$KERNEL" -initrd "$INITRD" \
+            -append "$APPEND $GUEST_APPEND" "$@"
     fi
     guest_qemu=qemu-system-x86_64
     if [ -z "${GUEST_PLAIN:-}" ] && [ -x "$COLO_BUILDDIR/colo-qemu" ]; then
@@ -30,7 +38,6 @@ start_guest()
         -chardev "socket,id=console,path=$TESTDIR/$guest_name.serial,server=on,wait=off,logfile=$TESTDIR/$guest_name.log,logappend=on" \
         -serial chardev:console \
         -qmp "unix:$TESTDIR/$guest_name.qmp,server=on,wait=off" \
-        -kernel "$KERNEL" -initrd "$INITRD" -append "$APPEND $GUEST_APPEND" \
         "$@"
     [ "$guest_host" = - ] || set -- --on "$guest_host" "$@"
     start "$@"

@@ -25,7 +25,8 @@
 #define ANY   UINT64_MAX
 
 typedef struct Model {
-    uint64_t n_pages, picks, seed;
+    uint32_t n_pages;
+    uint64_t picks, seed;
     uint64_t *values;   /* after step n */
     uint64_t *hashes;   /* [0..n], room for size */
     uint64_t n, size;
@@ -78,7 +79,7 @@ static void model_start(Model *m)
 {
     free(m->values);
     m->values = must(calloc(m->n_pages, sizeof(*m->values)));
-    for (uint64_t p = 0; p < m->n_pages; p++)
+    for (uint32_t p = 0; p < m->n_pages; p++)
         m->values[p] = chain_first_value(m->seed, p);
     m->n = 0;
     m->size = 1024;
@@ -92,7 +93,7 @@ static uint64_t model_hash(Model *m, uint64_t n)
     while (m->n < n) {
         uint64_t h = m->hashes[m->n], next = m->n + 1;
         for (uint64_t k = 0; k < m->picks; k++) {
-            uint64_t page = chain_pick(h, k, m->n_pages);
+            uint32_t page = chain_pick(h, k, m->n_pages);
             uint64_t old = m->values[page];
             uint64_t v = chain_next_value(h, old, next);
             m->values[page] = v;
@@ -155,7 +156,7 @@ static void take_start(Checker *c, const char *text)
             broken(c, "the guest was started again");
         c->restarts++;
     }
-    c->m.n_pages = mib * 1048576 / CHAIN_PAGE_SIZE;
+    c->m.n_pages = (uint32_t)mib * (1048576 / CHAIN_PAGE_SIZE);
     c->m.picks = picks;
     c->m.seed = seed;
     model_start(&c->m);
@@ -242,7 +243,7 @@ static uint64_t number(const char *option, const char *text, bool any_too)
 
 static void print_chain(Model *m, uint64_t count)
 {
-    printf("chain start mib %" PRIu64 " picks %" PRIu64 " seed %" PRIu64 "\n",
+    printf("chain start mib %u picks %" PRIu64 " seed %" PRIu64 "\n",
            m->n_pages * CHAIN_PAGE_SIZE / 1048576, m->picks, m->seed);
     for (uint64_t n = 1; n <= count; n++) {
         uint64_t h = model_hash(m, n);
@@ -292,7 +293,7 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return 2;
     }
-    c.m.n_pages = mib * 1048576 / CHAIN_PAGE_SIZE;
+    c.m.n_pages = (uint32_t)mib * (1048576 / CHAIN_PAGE_SIZE);
     model_start(&c.m);
     if (print != 0) {
         print_chain(&c.m, print);

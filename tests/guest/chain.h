@@ -44,10 +44,10 @@ static inline uint64_t chain_first_value(uint64_t seed, uint64_t page)
     return chain_mix(seed + (page + 1) * CHAIN_GOLDEN);
 }
 
-/* The page that pick number k of a step takes. */
-static inline uint64_t chain_pick(uint64_t h, uint64_t k, uint64_t n_pages)
+/* The page that pick number k of a step takes (without a 64 bit division) */
+static inline uint32_t chain_pick(uint64_t h, uint64_t k, uint32_t n_pages)
 {
-    return chain_mix(h + k) % n_pages;
+    return (uint32_t)(((chain_mix(h + k) >> 32) * n_pages) >> 32);
 }
 
 static inline uint64_t chain_next_value(uint64_t h, uint64_t old, uint64_t n)

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # The test guest, the hosts of the tests, and the tools of shell tests.  The
-# guest is built by scripts/mkguest (static, as its /init), not by make.
+# guests are built by scripts/mkguest (for their own machine), not by make.
 EXTRA_DIST += scripts/mkguest \
 	tests/functions.sh tests/guest-functions.sh tests/hosts.sh \
-	tests/guest/chain.h tests/guest/guest.h \
+	tests/guest/chain.h tests/guest/chain-step.h tests/guest/guest.h \
 	tests/guest/colo-guest.c tests/guest/guest-chain.c \
-	tests/guest/guest-load.c
+	tests/guest/guest-load.c \
+	tests/guest/tiny.c tests/guest/tiny-machine.c tests/guest/tiny.h \
+	tests/guest/tiny.lds
 
 # In the build folder itself, where ./run finds them
 check_PROGRAMS += chain-check unix-send qmp-send tcp-hold ram-tear

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The test guest boots on all machines that we protect, its chain advances,
-# and it notices memory or device state from another moment.
+# The test guests boot on all machines that we protect, their chain advances,
+# and they notice memory or device state from another moment.
 . "$COLO_SRCDIR/tests/functions.sh"
 requires qemu guest
 
@@ -10,79 +10,96 @@ boot()
     start_guest "$1" - primary && wait_boot "$1" && wait_steps "$1" 40
 }
 
-# try MACHINE CPUS RAM
+# try KIND MACHINE CPUS RAM: leaves the guest running, named $name
 try()
 {
-    GUEST_MACHINE=$1 GUEST_SMP=$2 GUEST_MEM=$3
-    name=$1-$2
-    check "$name, $3: boots and its chain advances" boot "$name"
-    check "$name, $3: sees its CPUs" wait_guest "$name" "^chain start .* cpus $2 "
-    check "$name, $3: the chain is the one computed here" \
+    GUEST_KIND=$1 GUEST_MACHINE=$2 GUEST_SMP=$3 GUEST_MEM=$4
+    name=$1-$2-$3 cpus=$3
+    [ "$1" = linux ] || cpus=1
+    check "$name, $4: boots and its chain advances" boot "$name"
+    check "$name, $4: uses its CPUs" \
+        wait_guest "$name" "^chain start .* cpus $cpus "
+    check "$name, $4: the chain is the one computed here" \
         chain-check --lines 40 "$(guest_log "$name")"
-    [ -n "${4:-}" ] || check "$name, $3: stops" stop "$name"
 }
-
-try pc 2 128M
-try q35 1 80M
-try q35 2 256M
-try pc 1 128M keep
 
 load_and_fill()
 {
-    guest_command pc-1 'load 4 50' '^load 4 MiB each 50 ms$' &&
-        guest_command pc-1 'fill random' '^filled [1-9]' 30 &&
-        wait_steps pc-1 20 &&
-        guest_command pc-1 idle '^load 0 MiB'
+    guest_command "$name" 'load 4 50' '^load 4 MiB each 50 ms$' &&
+        guest_command "$name" 'fill random' '^filled [1-9]' 30 &&
+        wait_steps "$name" 20 &&
+        guest_command "$name" idle '^load 0 MiB' &&
+        chain-check "$(guest_log "$name")"
 }
-check "load, fill and idle on command" load_and_fill
-check "the chain lives through load" chain-check "$(guest_log pc-1)"
 
-stopped_stands_still()
+stands_still_when_stopped()
 {
-    qmp pc-1 stop && now=$(guest_step pc-1) && sleep 0.5 &&
-        [ "$(guest_step pc-1)" -eq "$now" ] && qmp pc-1 cont &&
-        wait_steps pc-1 5 && chain-check "$(guest_log pc-1)"
+    qmp "$name" stop && now=$(guest_step "$name") && sleep 0.5 &&
+        [ "$(guest_step "$name")" -eq "$now" ] && qmp "$name" cont &&
+        wait_steps "$name" 5 && chain-check "$(guest_log "$name")"
 }
-check "the chain stands still while the guest is stopped" stopped_stands_still
 
 # What a wrong checkpoint does: one page, or the devices, from another moment
 breaks()
 {
-    first=$(($(guest_lines pc-1) + 1))
-    "$1" && wait_guest pc-1 "^CHAIN BROKEN step [0-9]* $2" 20 $first
+    first=$(($(guest_lines "$name") + 1))
+    "$1" && wait_guest "$name" "^CHAIN BROKEN step [0-9]* $2" 20 $first
 }
 
 tear_page()
 {
-    ram-tear "$TESTDIR/pc-1.qmp" "$(pid_of pc-1)"
+    ram-tear "$TESTDIR/$name.qmp" "$(pid_of "$name")"
 }
 
 # The eight bytes of the clock chip that hold the hash
 change_device()
 {
-    qmp pc-1 stop || return 1
+    qmp "$name" stop || return 1
     for byte in 0 1 2 3 4 5 6 7; do
         for write in "0x70 0x6$byte" "0x71 0"; do
-            qmp pc-1 human-monitor-command \
+            qmp "$name" human-monitor-command \
                 "{\"command-line\": \"o /b $write\"}" || return 1
         done
     done
-    qmp pc-1 cont
+    qmp "$name" cont
 }
 
-check "one page from another moment breaks the chain" breaks tear_page page
-check_fails "chain-check sees that" 1 'CHAIN BROKEN' \
-    chain-check "$(guest_log pc-1)"
-stop pc-1
-GUEST_MACHINE=q35 GUEST_SMP=1
-check "another guest boots" boot pc-1
-check "another device state breaks the chain" \
-    breaks change_device 'device state'
-stop pc-1
+resets()
+{
+    first=$(($(guest_lines "$name") + 1))
+    guest_command "$name" reboot &&
+        wait_guest "$name" '^chain 1 ' "$GUEST_BOOT_SECONDS" $first &&
+        chain-check --restarts "$(guest_log "$name")"
+}
 
 powers_off()
 {
-    boot pc-1 && guest_command pc-1 poweroff && wait_for 10 gone "$(pid_of pc-1)"
+    guest_command "$name" poweroff && wait_for 10 gone "$(pid_of "$name")"
 }
-check "poweroff ends QEMU" powers_off
+
+try linux pc 2 128M
+check "$name: poweroff ends QEMU" powers_off
+try linux q35 1 80M
+stop "$name"
+# KIND RAM: all that a guest can do
+all_of()
+{
+    try "$1" pc 1 "$2"
+    check "$name: load, fill and idle on command" load_and_fill
+    check "$name: stands still while stopped" stands_still_when_stopped
+    # Unpacking Linux a second time over pages that TCG has translated takes
+    # QEMU 7.2 more than a minute
+    [ "$1" = linux ] || check "$name: can be reset" resets
+    check "$name: one page from another moment breaks the chain" \
+        breaks tear_page page
+    check_fails "$name: chain-check sees that" 1 'CHAIN BROKEN' \
+        chain-check --restarts "$(guest_log "$name")"
+    stop "$name"
+    try "$1" q35 2 256M
+    check "$name: another device state breaks the chain" \
+        breaks change_device 'device state'
+    stop "$name"
+}
+all_of tiny 64M
+all_of linux 128M
 done_testing
