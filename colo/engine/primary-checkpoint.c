@@ -175,6 +175,10 @@ static void emit(Primary *p, guint64 epoch, gint64 commit_us, guint64 bytes)
     json_object_set_int_member(data, "epoch", (gint64)epoch);
     json_object_set_string_member(data, "reason", p->reason ? p->reason : "");
     json_object_set_double_member(data, "pause-ms", (double)p->paused_us / 1e3);
+    json_object_set_double_member(data, "capture-ms",
+                                  (double)p->capture_us / 1e3);
+    json_object_set_double_member(data, "transfer-ms",
+                                  (double)(commit_us - p->capture_us) / 1e3);
     json_object_set_double_member(data, "commit-ms", (double)commit_us / 1e3);
     json_object_set_int_member(data, "pages", (gint64)p->pages);
     json_object_set_int_member(data, "bytes", (gint64)bytes);

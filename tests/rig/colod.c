@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The rig's colods. */
+#include "tests/rig/rig.h"
+
+#include <signal.h>
+#include <string.h>
+
+#define FT_PORT 8888
+
+void rig_spawn_colod(RigSide *s)
+{
+    const RigOptions *o = &s->rig->o;
+    const RigSide *sec = &s->rig->sec;
+    g_autofree char *repl = rig_address(sec, "repl");
+    g_autofree char *hb = rig_address(sec, "hb");
+    g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
+
+    rig_add(argv,
+            "colod --debug --name vm0 --qmp %s --state-dir %s "
+            "--control %s --heartbeat %s:%d --heartbeat %s:%d",
+            s->qmp, s->dir, s->control, repl, FT_PORT, hb, FT_PORT);
+    if (s->primary) {
+        rig_add(argv,
+                "--primary --peer %s:%d --checkpoint-delay %u "
+                "--mode %s --compress %s",
+                repl, FT_PORT, o->delay_ms, o->periodic ? "periodic" : "colo",
+                o->compress ? o->compress : "none");
+    } else {
+        rig_add(argv, "--secondary --listen %s:%d", repl, FT_PORT);
+        if (o->failover) {
+            rig_add(argv, "--on-heartbeat-loss failover --fence %s",
+                    o->fence ? o->fence : "true");
+        }
+    }
+    rig_add(argv, "--tracker %s %s", o->tracker ? o->tracker : "auto",
+            o->colod ? o->colod : "");
+    g_ptr_array_add(argv, NULL);
+    s->colod = rig_spawn(s->ns, s->log, (char **)argv->pdata);
+}
+
+void rig_connect_colod(RigSide *s)
+{
+    rig_qmp_connect(&s->ctl, s->control, RIG_PATIENCE_S);
+}
+
+void rig_start_colod(RigSide *s)
+{
+    rig_spawn_colod(s);
+    rig_connect_colod(s);
+}
+
+void rig_kill_colod(RigSide *s, int sig)
+{
+    rig_end(&s->colod, sig);
+    rig_qmp_pump(&s->ctl, 0); /* its last words */
+    g_clear_pointer(&s->ctl.client, colo_qmp_client_free);
+}
+
+char *rig_state(RigSide *s)
+{
+    g_autoptr(JsonNode) node = rig_qmp(&s->ctl, "query-colo-status", NULL);
+
+    return g_strdup(
+        json_object_get_string_member(json_node_get_object(node), "state"));
+}
+
+void rig_wait_state(RigSide *s, const char *state, int seconds)
+{
+    gint64 end = g_get_monotonic_time() + seconds * G_USEC_PER_SEC;
+
+    for (;;) {
+        g_autofree char *now = rig_state(s);
+
+        if (!strcmp(now, state)) {
+            return;
+        }
+        if (g_get_monotonic_time() > end) {
+            rig_die("%s is %s, not %s, after %d s", s->name, now, state,
+                    seconds);
+        }
+        rig_qmp_pump(&s->ctl, 10);
+    }
+}
+
+static guint count_checkpoints(RigSide *s)
+{
+    guint n = 0, at = 0;
+
+    while (rig_qmp_find(&s->ctl, at, "COLO_CHECKPOINT", NULL, NULL, &at)) {
+        n++;
+    }
+    return n;
+}
+
+void rig_wait_checkpoints(RigSide *s, guint n, int seconds)
+{
+    gint64 end = g_get_monotonic_time() + seconds * G_USEC_PER_SEC;
+    guint want = count_checkpoints(s) + n;
+
+    while (count_checkpoints(s) < want) {
+        if (!rig_qmp_pump(&s->ctl, 5)) {
+            rig_die("%s's colod is gone", s->name);
+        }
+        if (g_get_monotonic_time() > end) {
+            rig_die("%s has made %u checkpoints, not %u, within %d s", s->name,
+                    count_checkpoints(s) + n - want, n, seconds);
+        }
+    }
+}
+
+gint64 rig_epoch(RigSide *s)
+{
+    gint64 epoch = 0;
+    RigEvent *ev;
+    guint at = 0;
+
+    rig_qmp_pump(&s->ctl, 0);
+    while (
+        (ev = rig_qmp_find(&s->ctl, at, "COLO_CHECKPOINT", NULL, NULL, &at))) {
+        epoch = json_object_get_int_member(ev->data, "epoch");
+    }
+    return epoch;
+}
+
+gint64 rig_int(RigSide *s, const char *query, const char *member)
+{
+    g_autoptr(JsonNode) node = rig_qmp(&s->ctl, query, NULL);
+
+    return json_object_get_int_member(json_node_get_object(node), member);
+}
+
+double rig_event_number(const RigEvent *ev, const char *member)
+{
+    return ev->data && json_object_has_member(ev->data, member)
+               ? json_object_get_double_member(ev->data, member)
+               : 0;
+}

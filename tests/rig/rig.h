@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A rig for tests and benches: two hosts as network namespaces, on each a
+ * real QEMU with scripts/mkguest's Linux and a colod.
+ *
+ *   net: bridges repl and hb        switches, so that a host that vanishes
+ *   pri: repl0 10.77.1.1, hb0 10.77.2.1     takes no carrier from the other
+ *   sec: repl0 10.77.1.2, hb0 10.77.2.2
+ *
+ * The namespaces have no names: they are gone with the program, and so are
+ * its processes, however it ends.  What cannot be set up or is not there in
+ * time ends the program with the logs' last lines (rig_die()).
+ */
+#ifndef COLO_TESTS_RIG_H
+#define COLO_TESTS_RIG_H
+
+#include "colo/qmp-client.h"
+
+#define RIG_TIMEOUT_MS 500 /* of the heartbeat, colod's default */
+
+typedef struct RigEvent {
+    char *name;
+    JsonObject *data; /* may be NULL */
+    gint64 time_us;   /* the sender's clock, UNIX epoch */
+} RigEvent;
+
+/* A QMP connection that remembers every event. */
+typedef struct RigQmp {
+    ColoQmpClient *client; /* NULL: not connected, or broken */
+    GPtrArray *events;     /* RigEvent */
+} RigQmp;
+
+typedef struct Rig Rig;
+
+/* One host with what runs on it. */
+typedef struct RigSide {
+    Rig *rig;
+    const char *name; /* pri, sec */
+    int number;       /* last byte of its addresses */
+    gboolean primary;
+    int ns;            /* network namespace; -1: without power */
+    pid_t qemu, colod; /* 0: not there */
+    char *dir, *qmp, *monitor, *serial, *console, *control, *log;
+    RigQmp ctl; /* to colod */
+    RigQmp mon; /* to QEMU: the operator's own monitor */
+} RigSide;
+
+typedef struct RigOptions {
+    const char *machine;  /* pc */
+    guint smp;            /* 1 */
+    guint ram_mib;        /* 80: the least that the guest's kernel takes */
+    const char *append;   /* to the guest's command line; NULL */
+    const char *qemu;     /* more options for both QEMUs, by spaces; NULL */
+    gboolean plain;       /* not through colo-qemu */
+    gboolean private_ram; /* RAM that colod must refuse */
+    gboolean periodic;
+    guint delay_ms;       /* 20000 */
+    const char *tracker;  /* auto */
+    const char *compress; /* none */
+    gboolean failover;    /* --on-heartbeat-loss failover, with fence */
+    const char *fence;    /* true */
+    const char *colod;    /* more options for both colods; NULL */
+} RigOptions;
+
+struct Rig {
+    RigOptions o;
+    char *dir, *kernel, *initrd, *append;
+    int net;     /* the switches' namespace */
+    int net_ctl; /* a socket in it, for ioctls */
+    RigSide pri, sec;
+};
+
+/* --- rig.c -------------------------------------------------------------- */
+
+void rig_die(const char *fmt, ...) G_GNUC_PRINTF(1, 2) G_GNUC_NORETURN;
+
+/* Why this machine cannot run a rig (no root, no QEMU, ...), or NULL. */
+const char *rig_missing(void);
+
+/* Hosts only; nothing runs yet. */
+Rig *rig_new(const RigOptions *o);
+void rig_free(Rig *r);
+
+/* Both guests, the primary's booted; both colods; the first checkpoint. */
+Rig *rig_new_protected(const RigOptions *o);
+
+/* 1000 ms of real time per ms on a quiet machine is a defect: so patient. */
+#define RIG_PATIENCE_S 60
+
+/* --- hosts.c ------------------------------------------------------------ */
+
+void rig_lay_out(Rig *r);
+void rig_power_on(RigSide *s);
+/* No frame leaves it any more, then its processes are gone. */
+void rig_power_cut(RigSide *s);
+/* repl or hb: frames vanish in the switch, carriers stay. */
+void rig_link(Rig *r, const char *link, gboolean up);
+char *rig_address(const RigSide *s, const char *link);
+
+/* --- spawn.c ------------------------------------------------------------ */
+
+/* A program of this build, or of PATH; output is appended to log. */
+pid_t rig_spawn(int ns, const char *log, char **argv);
+/* Runs to its end; TRUE if that was exit 0.  output: stdout, or NULL. */
+gboolean rig_run(int ns, char **argv, char **output);
+/* Signal, reap, and set to 0; dies if it has not ended within 10 s. */
+void rig_end(pid_t *pid, int sig);
+/* Ended by itself within the time?  Its exit status, or -1. */
+int rig_wait_exit(pid_t *pid, int seconds);
+/* "a b c" appended to a vector; words are split at spaces. */
+void rig_add(GPtrArray *argv, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+
+/* --- guest.c ------------------------------------------------------------ */
+
+void rig_start_qemu(RigSide *s);
+void rig_kill_qemu(RigSide *s);
+void rig_wait_boot(RigSide *s);
+/* Type a command; wait for a line that begins with answer, unless NULL. */
+void rig_type(RigSide *s, const char *command, const char *answer, int seconds);
+gsize rig_console_size(const RigSide *s);
+guint64 rig_step(const RigSide *s); /* the last whole step, 0: none */
+/* The first whole step printed beyond this offset of the console's log. */
+guint64 rig_first_step(const RigSide *s, gsize offset);
+void rig_wait_steps(RigSide *s, guint steps, int seconds);
+gboolean rig_stands_still(RigSide *s, guint ms);
+gboolean rig_guest_runs(RigSide *s); /* as QEMU says */
+/*
+ * chain-check over the console's log from offset on; says on stderr what is
+ * wrong.  seams: how many are allowed, "any" or a number.
+ */
+gboolean rig_chain_ok(const RigSide *s, gsize offset, const char *seams);
+
+/* --- qmp.c -------------------------------------------------------------- */
+
+void rig_qmp_connect(RigQmp *q, const char *path, int seconds);
+void rig_qmp_close(RigQmp *q);
+/* Take in events for so long; FALSE: the connection broke. */
+gboolean rig_qmp_pump(RigQmp *q, int ms);
+/* args: JSON text or NULL.  NULL with error set if the command failed. */
+JsonNode *rig_qmp_try(RigQmp *q, const char *command, const char *args,
+                      GError **error);
+/* Must succeed. */
+JsonNode *rig_qmp(RigQmp *q, const char *command, const char *args);
+/*
+ * The first event from index `from` on with this name and, unless key is
+ * NULL, this string in its data; its index + 1 goes to *next if not NULL.
+ */
+RigEvent *rig_qmp_find(RigQmp *q, guint from, const char *name, const char *key,
+                       const char *value, guint *next);
+RigEvent *rig_qmp_wait(RigQmp *q, guint from, const char *name, const char *key,
+                       const char *value, int seconds);
+
+/* --- colod.c ------------------------------------------------------------ */
+
+void rig_start_colod(RigSide *s);
+/* Only the process; rig_connect_colod() waits for its control socket. */
+void rig_spawn_colod(RigSide *s);
+void rig_connect_colod(RigSide *s);
+void rig_kill_colod(RigSide *s, int sig);
+char *rig_state(RigSide *s); /* query-colo-status's state */
+void rig_wait_state(RigSide *s, const char *state, int seconds);
+/* So many checkpoints more, counted by COLO_CHECKPOINT. */
+void rig_wait_checkpoints(RigSide *s, guint n, int seconds);
+/* Epoch of the last COLO_CHECKPOINT seen, 0: none. */
+gint64 rig_epoch(RigSide *s);
+gint64 rig_int(RigSide *s, const char *query, const char *member);
+double rig_event_number(const RigEvent *ev, const char *member);
+
+#endif
