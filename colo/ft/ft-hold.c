@@ -124,6 +124,17 @@ const char *ft_hold_begin(FtHold *h, guint16 id, const FtBegin *b)
     return NULL;
 }
 
+/*
+ * Marked before, not after: a chunk that the stream leaves half read has
+ * changed the cache as well, and a takeover must know where.
+ */
+void ft_hold_touch(FtHold *h, const FtRun *runs, guint n_runs)
+{
+    for (guint i = 0; i < n_runs; i++) {
+        colo_bitmap_set(h->staged, runs[i].page, runs[i].n_pages);
+    }
+}
+
 void ft_hold_pages(FtHold *h, const FtRun *runs, guint n_runs)
 {
     for (guint i = 0; i < n_runs; i++) {
@@ -133,7 +144,6 @@ void ft_hold_pages(FtHold *h, const FtRun *runs, guint n_runs)
         if (runs[i].zero) {
             memset(h->cache + start, 0, len);
         }
-        colo_bitmap_set(h->staged, runs[i].page, runs[i].n_pages);
         h->pages += runs[i].n_pages;
     }
 }

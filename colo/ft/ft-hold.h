@@ -72,6 +72,9 @@ gboolean ft_hold_is_committed(FtHold *h);
  * text found something wrong (a static text).
  */
 const char *ft_hold_begin(FtHold *h, guint16 id, const FtBegin *b);
+/* Before data of these pages goes into the cache, whole or not. */
+void ft_hold_touch(FtHold *h, const FtRun *runs, guint n_runs);
+/* Their data is there, and right. */
 void ft_hold_pages(FtHold *h, const FtRun *runs, guint n_runs);
 /* Is the open transaction whole?  It can then be committed. */
 const char *ft_hold_check(FtHold *h, const FtCommit *c);

@@ -255,6 +255,9 @@ static gboolean get_chunk(FtReceiver *r, const FtHeader *frame,
         *wrong = "device state is larger than this QEMU can load";
         return skip(r, c.data_len, error);
     }
+    if (c.type != FT_CHUNK_DEVICE) {
+        ft_hold_touch(hold, r->runs, c.n_runs);
+    }
     if (!get_data(r, &c, wrong, error)) {
         return FALSE;
     }
