@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* sim-qemu: block nodes, jobs, saving and loading state. */
+/* sim-qemu: block nodes, saving and loading state, and its job. */
 #include "tests/sim/sim.h"
 
 #include <errno.h>
@@ -16,16 +16,13 @@ typedef struct Node {
 
 typedef struct Job {
     char *id;
-    char *type;     /* the command that started it */
     char *node;
     char *tag;
     char *error;
-    guint64 size;
     gboolean concluded;
 } Job;
 
 static GPtrArray *nodes, *jobs;
-static gboolean ignore_shared;
 
 static Node *find_node(const char *name)
 {
@@ -133,24 +130,6 @@ static void job_event(Job *job, const char *status)
 }
 
 /* FALSE with *why, a static text. */
-static gboolean save_snapshot(Job *job, const char **why)
-{
-    gboolean was = sim_guest_running(), ok;
-    g_autoptr(GByteArray) stream = NULL;
-
-    if (!ignore_shared) {
-        *why = "this simulation does not save RAM: x-ignore-shared is off";
-        return FALSE;
-    }
-    sim_stop("save-vm");
-    stream = sim_stream_wrap(sim_guest_save(), TRUE);
-    ok = sim_image_save(find_node(job->node)->fd, job->tag, stream, why);
-    if (was) {
-        sim_cont();
-    }
-    return ok;
-}
-
 static gboolean load_snapshot(Job *job, const char **why)
 {
     gboolean was = sim_guest_running(), ok;
@@ -164,10 +143,6 @@ static gboolean load_snapshot(Job *job, const char **why)
         }
         return FALSE;
     }
-    if (ignore_shared) {
-        *why = "capability x-ignore-shared is on: the stream says it is off";
-        return FALSE;
-    }
     sim_guest_scribble();
     ok = sim_stream_load(stream, why);
     if (ok && was) {
@@ -178,26 +153,18 @@ static gboolean load_snapshot(Job *job, const char **why)
 
 static void run_job(void *arg)
 {
-    g_autofree char *point = NULL;
+    static const char point[] = "job-snapshot-load";
     const char *why = "arranged to fail";
     Job *job = arg;
     gboolean ok;
 
     job_event(job, "running");
-    point = g_strconcat("job-", job->type, NULL);
     ok = !sim_point("before", point);
     if (ok && !find_node(job->node)) {
         why = "no such node";
         ok = FALSE;
     }
-    if (ok && g_str_equal(job->type, "blockdev-create")) {
-        why = "Could not format: No space left on device";
-        ok = sim_image_format(find_node(job->node)->fd, job->size);
-    } else if (ok && g_str_equal(job->type, "snapshot-save")) {
-        ok = save_snapshot(job, &why);
-    } else if (ok) {
-        ok = load_snapshot(job, &why);
-    }
+    ok = ok && load_snapshot(job, &why);
     if (sim_point("after", point) && ok) {
         ok = FALSE;
     }
@@ -224,8 +191,7 @@ static Job *find_job(const char *id)
     return NULL;
 }
 
-static char *start_job(const char *type, JsonObject *args, const char *node,
-                       guint64 size, GError **error)
+static char *snapshot_load(JsonObject *args, GError **error)
 {
     const char *id = sim_arg(args, "job-id");
     Job *job;
@@ -238,38 +204,12 @@ static char *start_job(const char *type, JsonObject *args, const char *node,
     }
     job = g_new0(Job, 1);
     job->id = g_strdup(id);
-    job->type = g_strdup(type);
-    job->node = g_strdup(node);
+    job->node = g_strdup(sim_arg(args, "vmstate"));
     job->tag = g_strdup(sim_arg(args, "tag"));
-    job->size = size;
     g_ptr_array_add(jobs, job);
     job_event(job, "created");
     sim_later(run_job, job);
     return g_strdup("{}");
-}
-
-static char *blockdev_create(JsonObject *args, GError **error)
-{
-    JsonObject *o = json_object_has_member(args, "options")
-                        ? json_object_get_object_member(args, "options")
-                        : NULL;
-
-    if (!o) {
-        return sim_fail(error, "Parameter 'options' is missing");
-    }
-    return start_job("blockdev-create", args, sim_arg(o, "file"),
-                     json_object_get_int_member_with_default(o, "size", 0),
-                     error);
-}
-
-static char *snapshot_save(JsonObject *args, GError **error)
-{
-    return start_job("snapshot-save", args, sim_arg(args, "vmstate"), 0, error);
-}
-
-static char *snapshot_load(JsonObject *args, GError **error)
-{
-    return start_job("snapshot-load", args, sim_arg(args, "vmstate"), 0, error);
 }
 
 static char *query_jobs(JsonObject *args, GError **error)
@@ -281,9 +221,9 @@ static char *query_jobs(JsonObject *args, GError **error)
 
         g_string_append_printf(
             s,
-            "%s{\"current-progress\":1,\"total-progress\":1,\"type\":\"%s\","
-            "\"id\":\"%s\",\"status\":\"%s\"",
-            i ? "," : "", j->type, j->id, j->concluded ? "concluded" : "running");
+            "%s{\"current-progress\":1,\"total-progress\":1,"
+            "\"type\":\"snapshot-load\",\"id\":\"%s\",\"status\":\"%s\"",
+            i ? "," : "", j->id, j->concluded ? "concluded" : "running");
         if (j->error) {
             g_string_append_printf(s, ",\"error\":\"%s\"", j->error);
         }
@@ -303,7 +243,6 @@ static char *job_dismiss(JsonObject *args, GError **error)
     job_event(job, "null");
     g_ptr_array_remove(jobs, job);
     g_free(job->id);
-    g_free(job->type);
     g_free(job->node);
     g_free(job->tag);
     g_free(job->error);
@@ -312,22 +251,6 @@ static char *job_dismiss(JsonObject *args, GError **error)
 }
 
 /* --- State --- */
-
-static char *set_capabilities(JsonObject *args, GError **error)
-{
-    JsonArray *caps = json_object_has_member(args, "capabilities")
-                          ? json_object_get_array_member(args, "capabilities")
-                          : NULL;
-
-    for (guint i = 0; caps && i < json_array_get_length(caps); i++) {
-        JsonObject *c = json_array_get_object_element(caps, i);
-
-        if (g_str_equal(sim_arg(c, "capability"), "x-ignore-shared")) {
-            ignore_shared = json_object_get_boolean_member(c, "state");
-        }
-    }
-    return g_strdup("{}");
-}
 
 static char *save_devices(JsonObject *args, GError **error)
 {
@@ -342,7 +265,7 @@ static char *save_devices(JsonObject *args, GError **error)
                         path);
     }
     sim_stop("save-vm");
-    stream = sim_stream_wrap(sim_guest_save(), FALSE);
+    stream = sim_stream_wrap(sim_guest_save());
     put = write(fd, stream->data, stream->len);
     close(fd);
     if (was) {
@@ -360,13 +283,10 @@ const SimCommand sim_block_commands[] = {
     {"query-fdsets", sim_cmd_query_fdsets},
     {"blockdev-add", blockdev_add},
     {"blockdev-del", blockdev_del},
-    {"blockdev-create", blockdev_create},
     {"query-named-block-nodes", query_nodes},
     {"query-jobs", query_jobs},
     {"job-dismiss", job_dismiss},
-    {"snapshot-save", snapshot_save},
     {"snapshot-load", snapshot_load},
-    {"migrate-set-capabilities", set_capabilities},
     {"xen-save-devices-state", save_devices},
     {NULL, NULL},
 };

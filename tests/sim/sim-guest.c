@@ -28,9 +28,9 @@
 
 enum {
     PAGE = 4096,
-    PAGES_A_STEP = 4,
-    LOG_STEPS = 50,
-    CHECK_STEPS = 2000,
+    PAGES_A_STEP = 2,
+    LOG_STEPS = 10,
+    CHECK_STEPS = 1000,
     SCRIBBLED = 24,
 };
 
@@ -107,11 +107,54 @@ static guint64 all_pages(void)
     return sum;
 }
 
+/* --- For whoever has to find out why: which pages? --- */
+
+static char *pages_file(void)
+{
+    return g_strdup_printf("%s/%llu-%016llx", sim_options.pages,
+                           (unsigned long long)cpu.step,
+                           (unsigned long long)cpu.hash);
+}
+
+static void keep_pages(void)
+{
+    g_autofree char *path = pages_file();
+    g_autofree guint64 *hashes = g_new(guint64, n_pages);
+
+    for (guint64 i = 0; i < n_pages; i++) {
+        hashes[i] = page_hash(i);
+    }
+    g_file_set_contents(path, (char *)hashes, n_pages * sizeof(*hashes), NULL);
+}
+
+static void name_pages(void)
+{
+    g_autofree char *path = pages_file();
+    g_autofree char *hashes = NULL;
+    gsize len;
+
+    if (!g_file_get_contents(path, &hashes, &len, NULL)) {
+        return;
+    }
+    for (guint64 i = 0, n = 0; i < len / 8 && n < 32; i++) {
+        if (((guint64 *)hashes)[i] != page_hash(i)) {
+            char detail[32];
+
+            snprintf(detail, sizeof(detail), "%llu", (unsigned long long)i);
+            write_line("page", detail);
+            n++;
+        }
+    }
+}
+
 static void check(void)
 {
     if (!broken && all_pages() != cpu.sum) {
         broken = TRUE;
         write_line("BROKEN", "CHAIN BROKEN: RAM and CPU are not of one moment");
+        if (sim_options.pages) {
+            name_pages();
+        }
     }
 }
 
@@ -276,6 +319,12 @@ void sim_guest_scribble(void)
     pthread_mutex_lock(&lock);
     for (int i = 0; i < SCRIBBLED; i++) {
         page = (page + 1 + (guint64)random() % (n_pages / 16)) % n_pages;
+        if (sim_options.pages) {
+            char detail[32];
+
+            snprintf(detail, sizeof(detail), "%llu", (unsigned long long)page);
+            write_line("scribble", detail);
+        }
         fill(page, (guint64)random() << 32 | (guint64)random());
     }
     pthread_mutex_unlock(&lock);
@@ -310,6 +359,9 @@ GByteArray *sim_guest_save(void)
     snprintf(detail, sizeof(detail), "sum=%016llx boot=%llu",
              (unsigned long long)cpu.sum, (unsigned long long)cpu.boot);
     write_line("save", detail);
+    if (sim_options.pages) {
+        keep_pages();
+    }
     pthread_mutex_unlock(&lock);
     return out;
 }

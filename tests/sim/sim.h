@@ -23,6 +23,7 @@ typedef struct SimOptions {
     int extra_devices;
     gboolean stopped;   /* -S */
     char *log;
+    char *pages;        /* folder for the hashes of pages, or NULL */
     char *machine;
     char *version;
 } SimOptions;
@@ -99,11 +100,9 @@ void sim_fdset_cleanup(void);
 
 /* --- sim-image.c: qcow2 and migration streams --- */
 
-gboolean sim_image_format(int fd, guint64 disk_bytes);
-gboolean sim_image_save(int fd, const char *tag, GByteArray *stream,
-                        const char **why);
 GByteArray *sim_image_load(int fd, const char *tag, const char **why);
-GByteArray *sim_stream_wrap(GByteArray *section, gboolean whole);
+/* As xen-save-devices-state writes it; takes section. */
+GByteArray *sim_stream_wrap(GByteArray *section);
 gboolean sim_stream_load(GByteArray *stream, const char **why);
 
 #endif
