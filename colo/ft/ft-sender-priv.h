@@ -9,7 +9,7 @@ typedef enum { ITEM_BEGIN, ITEM_CHUNK, ITEM_COMMIT, ITEM_CANCEL } ItemType;
 
 typedef struct Item {
     ItemType type;
-    guint16 id;             /* BEGIN */
+    guint16 id;             /* of its transaction */
     FtBegin begin;
     FtBuf *buf;
     FtNote note;            /* CANCEL */
@@ -28,7 +28,8 @@ struct FtSender {
     GMutex lock;            /* guards down to flushed */
     GQueue queue;           /* Item */
     gboolean held;          /* the engine is adding parts of a transaction */
-    gboolean commit_left;   /* the last transaction's COMMIT left the queue */
+    guint16 begun;          /* id of the last BEGIN queued */
+    gboolean commit_left;   /* its COMMIT left the queue */
     gboolean ended;         /* the thread has nothing more to say */
     GCond flushed;          /* ended became TRUE */
 

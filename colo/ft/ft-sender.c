@@ -46,8 +46,10 @@ static void push(FtSender *s, Item *i)
 
     g_mutex_lock(&s->lock);
     if (i->type == ITEM_BEGIN) {
+        s->begun = i->id;
         s->commit_left = FALSE;
     }
+    i->id = s->begun;
     if (i->buf && s->held && ft_pool_is_empty(s->pool)) {
         s->held = FALSE; /* or none would ever come back */
     }
@@ -310,7 +312,10 @@ static gsize next_frame(FtSender *s, GQueue *parts)
             i = g_queue_pop_head(&s->queue);
             g_queue_push_tail(parts, i);
         }
-        s->commit_left = s->commit_left || i->type == ITEM_COMMIT;
+        /* After a NACK, a COMMIT of the transaction before may be left. */
+        if (i->type == ITEM_COMMIT && i->id == s->begun) {
+            s->commit_left = TRUE;
+        }
     }
     g_mutex_unlock(&s->lock);
     return atomic;

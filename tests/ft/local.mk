@@ -5,7 +5,8 @@ FT_TESTS = \
 	tests/ft/test-ft-states \
 	tests/ft/test-ft-log \
 	tests/ft/test-ft-receiver \
-	tests/ft/test-ft-stream
+	tests/ft/test-ft-stream \
+	tests/ft/test-ft-cut
 check_PROGRAMS += $(FT_TESTS)
 TESTS += $(FT_TESTS)
 FT_TEST_LIBS = libcoloft.la $(UNIT_LIBS)
@@ -23,3 +24,7 @@ tests_ft_test_ft_states_LDADD = $(FT_TEST_LIBS)
 tests_ft_test_ft_receiver_SOURCES = tests/ft/test-ft-receiver.c \
 	tests/ft/frames.c tests/ft/frames.h
 tests_ft_test_ft_receiver_LDADD = $(FT_TEST_LIBS)
+tests_ft_test_ft_cut_SOURCES = tests/ft/test-ft-cut.c \
+	tests/ft/sim.c tests/ft/sim.h tests/ft/relay.c tests/ft/relay.h \
+	tests/ft/pair.c tests/ft/pair.h
+tests_ft_test_ft_cut_LDADD = $(FT_TEST_LIBS)

@@ -57,11 +57,17 @@ void rx_start(Rx *rx, int fd, FtHold *hold, guint codings)
     FtReceiverOps ops = {.seal = seal, .committed = committed,
                          .user_data = rx};
 
+    rx_start_ops(rx, fd, hold, codings, &ops);
+}
+
+void rx_start_ops(Rx *rx, int fd, FtHold *hold, guint codings,
+                  const FtReceiverOps *ops)
+{
     rx->fd = fd;
     rx->hold = hold;
     rx->committed = g_async_queue_new();
     rx->receiver = ft_receiver_new(
-        fd, hold, codings, rx->stall_us ? rx->stall_us : PATIENCE_US, &ops);
+        fd, hold, codings, rx->stall_us ? rx->stall_us : PATIENCE_US, ops);
     rx->thread = g_thread_new("receiver", run, rx);
 }
 

@@ -46,6 +46,9 @@ typedef struct Rx {
 } Rx;
 
 void rx_start(Rx *rx, int fd, FtHold *hold, guint codings);
+/* The same with other functions than those that fill Rx. */
+void rx_start_ops(Rx *rx, int fd, FtHold *hold, guint codings,
+                  const FtReceiverOps *ops);
 /* Wait for the end of the run. */
 void rx_join(Rx *rx);
 /* Stop it if it runs, and forget it; the hold stays. */

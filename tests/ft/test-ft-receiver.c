@@ -191,6 +191,17 @@ static void test_order(void)
     g_assert_cmpuint(r.answers[0].id, ==, 7);
     g_assert_cmpuint(r.answer_notes[0].n_good, ==, 0);
 
+    /* the same after one that was right up to a payload */
+    g_byte_array_set_size(in, 0);
+    frames_transaction(in, 6, 1, FALSE);
+    in->data[in->len - FT_HEADER_LEN - FT_COMMIT_LEN - 1] ^= 1;
+    frame_begin(in, 7, &far);
+    feed_frames(in, &r);
+    g_assert_cmpuint(r.n_answers, ==, 2);
+    g_assert_cmpuint(r.answer_notes[0].n_good, ==, 2);
+    g_assert_cmpuint(r.answers[1].id, ==, 7);
+    g_assert_cmpuint(r.answer_notes[1].n_good, ==, 0);
+
     /* without device state */
     g_byte_array_set_size(in, 0);
     frame_begin(in, 7, &begin);
