@@ -85,23 +85,27 @@ gboolean raw_write(int fd, const void *bytes, gsize n)
 char *raw_read_line(int fd)
 {
     GString *line = g_string_new(NULL);
-    char c;
+    char part[4096], *end = NULL;
 
-    for (;;) {
+    while (!end) {
         ssize_t n;
 
         g_assert_true(ready(fd, POLLIN));
-        n = recv(fd, &c, 1, 0);
+        n = recv(fd, part, sizeof(part), MSG_PEEK);
+        if (n > 0) {
+            /* Take this line and not a byte more. */
+            end = memchr(part, '\n', n);
+            n = recv(fd, part, end ? end + 1 - part : n, 0);
+        }
         if (n <= 0) {
             g_string_free(line, TRUE);
             return NULL;
         }
-        if (c == '\n') {
-            break;
-        }
-        if (c != '\r') {
-            g_string_append_c(line, c);
-        }
+        g_string_append_len(line, part, n);
+    }
+    g_string_truncate(line, line->len - 1);
+    if (g_str_has_suffix(line->str, "\r")) {
+        g_string_truncate(line, line->len - 1);
     }
     return g_string_free(line, FALSE);
 }
@@ -124,10 +128,17 @@ static void run_step(RawServer *s, int fd, const RawStep *step)
         raw_write(fd, bytes, step->n);
         break;
     }
-    case RAW_FLOOD:
-        while (raw_write(fd, step->text, strlen(step->text))) {
+    case RAW_FLOOD: {
+        /* Many at a time: faster than they can be taken. */
+        g_autoptr(GString) many = g_string_new(NULL);
+
+        for (int i = 0; i < 1000; i++) {
+            g_string_append(many, step->text);
+        }
+        while (raw_write(fd, many->str, many->len)) {
         }
         break;
+    }
     case RAW_EXPECT: {
         g_autofree char *line = raw_read_line(fd);
 

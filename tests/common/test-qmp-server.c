@@ -479,6 +479,36 @@ static void test_pipeline(Fixture *f, gconstpointer unused)
     }
 }
 
+/*
+ * More commands than both sockets' buffers hold: the server waits for its
+ * replies to be taken, so the client must take them while it writes.
+ */
+static void test_deadlock(Fixture *f, gconstpointer unused)
+{
+    enum { N = 1000 };
+    g_autoptr(ColoQmpClient) c = must_connect(f);
+    g_autofree char *text = g_strnfill(3000, 't');
+    g_autoptr(GError) error = NULL;
+    guint64 id = 0;
+
+    for (int i = 0; i < N; i++) {
+        JsonObject *args = json_object_new();
+        guint64 previous = id;
+
+        json_object_set_string_member(args, "text", text);
+        id = colo_qmp_client_send(c, "echo", args);
+        if (i) {
+            colo_qmp_client_ignore(c, previous);
+        }
+    }
+    g_assert_true(colo_qmp_client_flush(c, in(10 * SECOND), &error));
+    g_assert_no_error(error);
+    g_autoptr(JsonNode) v =
+        colo_qmp_client_wait(c, id, in(10 * SECOND), &error);
+    g_assert_no_error(error);
+    g_assert_nonnull(v);
+}
+
 /* Replies of more than the socket and the queue hold, to a late reader. */
 static void test_big_replies(Fixture *f, gconstpointer unused)
 {
@@ -613,23 +643,35 @@ static void test_hog(Fixture *f, gconstpointer unused)
     close(hog);
 }
 
-/* A client may send all it has and shut its side: it gets its answers. */
+/*
+ * A client may send all it has and shut its side: it gets its answers, also
+ * those that wait in the server when it reads the end of the requests (four
+ * of 60000 bytes are just more than a socket holds).
+ */
 static void test_half_close(Fixture *f, gconstpointer unused)
 {
-    int fd = raw_negotiated(f);
+    enum { N = 4, SIZE = 60000 };
+    static const char request[] =
+        "{\"execute\":\"big\",\"arguments\":{\"size\":60000}}\n";
+    g_autoptr(ColoQmpClient) other = must_connect(f);
+    int fd = raw_negotiated(f), n = 0;
     char *line;
-    int n = 0;
 
-    for (int i = 0; i < 50; i++) {
-        raw_write(fd, "{\"execute\":\"nothing\"}\n", 22);
+    for (int i = 0; i < N; i++) {
+        raw_write(fd, request, strlen(request));
     }
     shutdown(fd, SHUT_WR);
+    /* Served in turns: after some of these the server has seen the end. */
+    for (int i = 0; i < 50; i++) {
+        call_is_late(other, "nothing", NULL);
+    }
     while ((line = raw_read_line(fd))) {
-        g_assert_cmpstr(line, ==, "{\"return\":{}}");
+        g_assert_cmpuint(strlen(line), ==,
+                         SIZE + strlen("{\"return\":\"\"}"));
         g_free(line);
         n++;
     }
-    g_assert_cmpint(n, ==, 50);
+    g_assert_cmpint(n, ==, N);
     close(fd);
 }
 
@@ -752,6 +794,7 @@ int main(int argc, char **argv)
     ADD("line-length", test_line_length);
     ADD("endless-line", test_endless_line);
     ADD("pipeline", test_pipeline);
+    ADD("deadlock", test_deadlock);
     ADD("big-replies", test_big_replies);
     ADD("events", test_events);
     ADD("slow-reader", test_slow_reader);

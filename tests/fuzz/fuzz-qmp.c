@@ -93,11 +93,18 @@ static void on_event(const char *event, JsonObject *data, gint64 time_us,
     g_assert_true(!data || json_object_get_size(data) < MAX_SIZE);
 }
 
+static void on_reply(guint64 id, JsonNode *value, gpointer user_data)
+{
+    g_assert_cmpuint(id, >, 1); /* only what was asked */
+    g_assert_cmpuint(id, <=, 1 + COMMANDS);
+}
+
 static void use_client(ColoQmpClient *c)
 {
     gint64 deadline = g_get_monotonic_time() + 10 * G_USEC_PER_SEC;
     guint64 ids[COMMANDS];
 
+    colo_qmp_client_set_reply_func(c, on_reply);
     for (int i = 0; i < COMMANDS; i++) {
         ids[i] = colo_qmp_client_send(c, "x", NULL);
     }
