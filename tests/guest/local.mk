@@ -21,6 +21,7 @@ ram_tear_SOURCES = tests/tools/ram-tear.c
 ram_tear_LDADD = $(COMMON_LIBS)
 
 dist_check_SCRIPTS += tests/guest/test-chain-check.sh \
-	tests/guest/test-guest.sh tests/test-hosts.sh
-TESTS += tests/guest/test-chain-check.sh tests/guest/test-guest.sh \
+	tests/guest/test-mkguest.sh tests/guest/test-guest.sh \
 	tests/test-hosts.sh
+TESTS += tests/guest/test-chain-check.sh tests/guest/test-mkguest.sh \
+	tests/guest/test-guest.sh tests/test-hosts.sh
