@@ -89,15 +89,18 @@ static gboolean known_rom(const char *name)
            g_str_has_prefix(name, "/rom@") || g_str_has_suffix(name, ".rom");
 }
 
-/* ram: the backend's QOM path; name: of a block of "info ramblock"; rest: the columns after it. */
+/*
+ * One block.  ram: the backend's QOM path; rest: the columns of "info
+ * ramblock" after the name.
+ */
 static gboolean check_block(const char *ram, const char *name, const char *rest,
                             const char *mtree, GError **error)
 {
     const char *base = strrchr(name, '/');
     const char *backend = strrchr(ram, '/');
     g_autofree char *type = NULL;
-    gboolean is_ram = g_str_equal(name, ram) ||
-                      (backend && g_str_equal(name, backend + 1));
+    gboolean is_ram =
+        g_str_equal(name, ram) || (backend && g_str_equal(name, backend + 1));
 
     if (is_ram) {
         return TRUE;
@@ -217,8 +220,9 @@ static gboolean check_vhost(ColoVm *vm, GError **error)
         return FALSE;
     }
     if (strstr(net, "type=vhost-user") || strstr(net, "type=vhost-vdpa")) {
-        return refuse(error, "a network device is served outside QEMU (%s): "
-                             "use -netdev tap,vhost=off",
+        return refuse(error,
+                      "a network device is served outside QEMU (%s): "
+                      "use -netdev tap,vhost=off",
                       strstr(net, "type=vhost-user") ? "vhost-user"
                                                      : "vhost-vdpa");
     }

@@ -12,8 +12,8 @@
 #include <string.h>
 
 #define MAX_DESCRIPTION (64 * 1024)
-#define MAX_DEPTH 4
-#define MAX_SHOWN 120 /* of a value in a message */
+#define MAX_DEPTH       4
+#define MAX_SHOWN       120 /* of a value in a message */
 
 /* A property that not every object has: NULL without error then. */
 static JsonNode *optional(ColoVm *vm, const char *path, const char *property,
@@ -87,7 +87,8 @@ static gboolean add_peripherals(ColoVm *vm, const char *container,
         if (!type || !name) {
             continue;
         }
-        if (g_str_has_prefix(type, "vhost-") || g_str_has_prefix(type, "vfio-")) {
+        if (g_str_has_prefix(type, "vhost-") ||
+            g_str_has_prefix(type, "vfio-")) {
             g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_UNPROTECTABLE,
                         "device %s (%s) writes the guest's RAM from outside "
                         "QEMU: use a device that QEMU serves itself",
@@ -106,8 +107,7 @@ static gboolean add_peripherals(ColoVm *vm, const char *container,
 }
 
 /* What the machine brings along: how many of each type. */
-static gboolean add_onboard(ColoVm *vm, JsonObject *description,
-                            GError **error)
+static gboolean add_onboard(ColoVm *vm, JsonObject *description, GError **error)
 {
     g_autoptr(JsonNode) node = colo_vm_call(
         vm, "qom-list", colo_vm_strings("path", "/machine/unattached", NULL),
@@ -212,8 +212,7 @@ static gboolean add_features(ColoVm *vm, const char *cpu,
 
 static gboolean add_cpus(ColoVm *vm, JsonObject *description, GError **error)
 {
-    g_autoptr(JsonNode) node =
-        colo_vm_call(vm, "query-cpus-fast", NULL, error);
+    g_autoptr(JsonNode) node = colo_vm_call(vm, "query-cpus-fast", NULL, error);
     JsonArray *a = colo_vm_node_array(node);
     JsonObject *o;
     const char *cpu;
@@ -239,8 +238,7 @@ static gboolean add_cpus(ColoVm *vm, JsonObject *description, GError **error)
 }
 
 /* Sockets, cores and threads. */
-static gboolean add_layout(ColoVm *vm, JsonObject *description,
-                           GError **error)
+static gboolean add_layout(ColoVm *vm, JsonObject *description, GError **error)
 {
     g_autoptr(GError) e = NULL;
     g_autoptr(JsonNode) node = optional(vm, "/machine", "smp", &e);
@@ -251,8 +249,7 @@ static gboolean add_layout(ColoVm *vm, JsonObject *description,
         return FALSE;
     }
     if (smp) {
-        json_object_set_object_member(description, "smp",
-                                      json_object_ref(smp));
+        json_object_set_object_member(description, "smp", json_object_ref(smp));
     }
     return TRUE;
 }
@@ -270,8 +267,8 @@ static JsonNode *canonical(JsonNode *node)
     to = json_object_new();
     names = g_list_sort(json_object_get_members(from), (GCompareFunc)strcmp);
     for (GList *l = names; l; l = l->next) {
-        json_object_set_member(to, l->data,
-                               canonical(json_object_get_member(from, l->data)));
+        json_object_set_member(
+            to, l->data, canonical(json_object_get_member(from, l->data)));
     }
     copy = json_node_new(JSON_NODE_OBJECT);
     json_node_take_object(copy, to);

@@ -26,7 +26,8 @@ static char *job_error(ColoVm *vm)
     for (guint i = 0; a && i < json_array_get_length(a); i++) {
         JsonObject *job = colo_vm_element(a, i);
 
-        if (job && g_strcmp0(colo_json_get_string(job, "id"), COLO_VM_JOB) == 0) {
+        if (job &&
+            g_strcmp0(colo_json_get_string(job, "id"), COLO_VM_JOB) == 0) {
             return g_strdup(colo_json_get_string(job, "error"));
         }
     }
@@ -101,11 +102,12 @@ static gboolean sweep_job(ColoVm *vm, GError **error)
     for (guint i = 0; a && i < json_array_get_length(a); i++) {
         JsonObject *job = colo_vm_element(a, i);
 
-        if (job && g_strcmp0(colo_json_get_string(job, "id"), COLO_VM_JOB) == 0) {
+        if (job &&
+            g_strcmp0(colo_json_get_string(job, "id"), COLO_VM_JOB) == 0) {
             g_autoptr(GError) e = NULL;
 
-            if (g_strcmp0(colo_json_get_string(job, "status"),
-                          "concluded") == 0) {
+            if (g_strcmp0(colo_json_get_string(job, "status"), "concluded") ==
+                0) {
                 vm->job_concluded = TRUE;
             }
             /* How it went does not matter any more. */
@@ -148,7 +150,8 @@ static gboolean sweep_nodes(ColoVm *vm, guint *next, GError **error)
                 continue;
             }
             *next = MAX(*next, (guint)g_ascii_strtoull(
-                                   name + strlen(prefixes[k]), NULL, 10) + 1);
+                                   name + strlen(prefixes[k]), NULL, 10) +
+                                   1);
             if (!colo_vm_do(vm, "blockdev-del",
                             colo_vm_strings("node-name", name, NULL), error)) {
                 return FALSE;

@@ -19,8 +19,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#define HOW_TO_SHARE                                                       \
-    "-object memory-backend-memfd,id=mem,size=SIZE,share=on "              \
+#define HOW_TO_SHARE                                                           \
+    "-object memory-backend-memfd,id=mem,size=SIZE,share=on "                  \
     "-machine memory-backend=mem"
 
 static gboolean refuse(GError **error, const char *fmt, ...)
@@ -203,9 +203,8 @@ static int open_by_fd(pid_t pid, const ColoVmMapping *m)
             struct stat now;
 
             fd = open(name, O_RDWR | O_CLOEXEC);
-            if (fd >= 0 &&
-                (fstat(fd, &now) < 0 || now.st_ino != m->inode ||
-                 now.st_dev != st.st_dev)) {
+            if (fd >= 0 && (fstat(fd, &now) < 0 || now.st_ino != m->inode ||
+                            now.st_dev != st.st_dev)) {
                 close(fd);
                 fd = -1;
             }
@@ -236,7 +235,8 @@ static int open_mapping(pid_t pid, const ColoVmMapping *m, GError **error)
     return fd;
 }
 
-static gboolean map_file(ColoVm *vm, int fd, const ColoVmMapping *m, GError **error)
+static gboolean map_file(ColoVm *vm, int fd, const ColoVmMapping *m,
+                         GError **error)
 {
     struct stat st;
     struct statfs fs;
@@ -265,8 +265,7 @@ static gboolean map_file(ColoVm *vm, int fd, const ColoVmMapping *m, GError **er
                m->offset);
     if (map == MAP_FAILED) {
         g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_FAILED,
-                    "cannot map the guest's RAM (%" G_GSIZE_FORMAT
-                    " MiB): %s",
+                    "cannot map the guest's RAM (%" G_GSIZE_FORMAT " MiB): %s",
                     vm->ram.bytes >> 20, g_strerror(errno));
         return FALSE;
     }
@@ -279,11 +278,10 @@ static gboolean map_file(ColoVm *vm, int fd, const ColoVmMapping *m, GError **er
 /* The process that the first vCPU thread belongs to; 0 if unknown. */
 static pid_t vcpu_process(ColoVm *vm, GError **error)
 {
-    g_autoptr(JsonNode) node =
-        colo_vm_call(vm, "query-cpus-fast", NULL, error);
+    g_autoptr(JsonNode) node = colo_vm_call(vm, "query-cpus-fast", NULL, error);
     JsonArray *a = colo_vm_node_array(node);
-    JsonObject *o = a && json_array_get_length(a) ? colo_vm_element(a, 0)
-                                                  : NULL;
+    JsonObject *o =
+        a && json_array_get_length(a) ? colo_vm_element(a, 0) : NULL;
     g_autofree char *path = NULL, *text = NULL;
     gint64 tid;
     const char *p;

@@ -54,18 +54,18 @@ enum { DISK_BYTES = CLUSTER, L1_ENTRIES = 2, STREAM_L1_INDEX = 1 };
 G_STATIC_ASSERT(DATA_CLUSTERS <= PER_L2);
 G_STATIC_ASSERT(C_END <= CLUSTER / 2); /* one block of refcounts will do */
 
-#define QCOW2_MAGIC 0x514649fbu /* "QFI\xfb" */
-#define STREAM_MAGIC 0x5145564du /* "QEVM" */
-#define STREAM_VERSION 3
-#define STREAM_HEADER_BYTES 8
-#define SECTION_EOF 0x00
-#define SECTION_FULL 0x04
+#define QCOW2_MAGIC           0x514649fbu /* "QFI\xfb" */
+#define STREAM_MAGIC          0x5145564du /* "QEVM" */
+#define STREAM_VERSION        3
+#define STREAM_HEADER_BYTES   8
+#define SECTION_EOF           0x00
+#define SECTION_FULL          0x04
 #define SECTION_VMDESCRIPTION 0x06
 #define SECTION_CONFIGURATION 0x07
-#define CONFIGURATION_BYTES 5 /* before the name */
+#define CONFIGURATION_BYTES   5 /* before the name */
 
-static const guint8 empty_description[] = {SECTION_VMDESCRIPTION, 0, 0, 0, 2,
-                                           '{', '}'};
+static const guint8 empty_description[] = {
+    SECTION_VMDESCRIPTION, 0, 0, 0, 2, '{', '}'};
 
 static void put(guint8 *p, int n, guint64 v)
 {
@@ -184,9 +184,8 @@ gsize colo_vmstate_max(const char *machine)
     return more < COLO_VMSTATE_ROOM ? COLO_VMSTATE_ROOM - more : 0;
 }
 
-gboolean colo_vmstate_build(const guint8 *state, gsize len,
-                            const char *machine, GByteArray *out,
-                            GError **error)
+gboolean colo_vmstate_build(const guint8 *state, gsize len, const char *machine,
+                            GByteArray *out, GError **error)
 {
     guint8 config[CONFIGURATION_BYTES] = {SECTION_CONFIGURATION};
 

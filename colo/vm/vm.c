@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-G_DEFINE_QUARK(colo-vm-error-quark, colo_vm_error)
+G_DEFINE_QUARK(colo - vm - error - quark, colo_vm_error)
 
 static void report(ColoVm *vm, ColoVmEvent event, const char *detail)
 {
@@ -138,8 +138,7 @@ void colo_vm_take_error(ColoVm *vm, GError *qmp_error, const char *what,
     }
 }
 
-JsonNode *colo_vm_wait(ColoVm *vm, guint64 id, const char *what,
-                       GError **error)
+JsonNode *colo_vm_wait(ColoVm *vm, guint64 id, const char *what, GError **error)
 {
     GError *e = NULL;
     JsonNode *node =
@@ -356,8 +355,7 @@ ColoVm *colo_vm_open(const ColoVmOptions *options, GError **error)
     }
     colo_qmp_client_set_reply_func(vm->qmp, on_reply);
     if (!read_version(vm, error) || !read_machine(vm, error) ||
-        !colo_vm_ram_find(vm, error) ||
-        !colo_vm_check_protectable(vm, error) ||
+        !colo_vm_ram_find(vm, error) || !colo_vm_check_protectable(vm, error) ||
         !colo_vm_ram_map(vm, options->qemu_pid, error) ||
         !colo_vm_check_no_vhost_fd(vm->pid, error) ||
         !colo_vm_describe(vm, error)) {

@@ -150,8 +150,7 @@ TestQemu *test_qemu_start(const char *machine, guint ram_mib,
     add(argv, "%s %s", stopped ? "-S" : "", more ? more : "");
     g_ptr_array_add(argv, NULL);
     g_spawn_async(NULL, (char **)argv->pdata, NULL,
-                  G_SPAWN_DO_NOT_REAP_CHILD |
-                      G_SPAWN_LEAVE_DESCRIPTORS_OPEN,
+                  G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_LEAVE_DESCRIPTORS_OPEN,
                   die_with_parent, GINT_TO_POINTER(getpid()), &q->pid, &error);
     g_assert_no_error(error);
     close(fds[0]);

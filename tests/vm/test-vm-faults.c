@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define TIMEOUT (10 * G_USEC_PER_SEC)
-#define SHARED "memory-backend-memfd,share=on"
+#define SHARED  "memory-backend-memfd,share=on"
 
 /* Events in the order they came, as letters. */
 static void note_event(ColoVmEvent event, const char *detail,
@@ -19,8 +19,8 @@ static void note_event(ColoVmEvent event, const char *detail,
     g_string_append_c(user_data, "srRSP"[event]);
 }
 
-static ColoVm *try_open(TestQemu *q, GString *events, gint64 timeout,
-                        pid_t pid, GError **error)
+static ColoVm *try_open(TestQemu *q, GString *events, gint64 timeout, pid_t pid,
+                        GError **error)
 {
     ColoVmOptions o = {
         .qmp_path = q->qmp,
@@ -95,8 +95,8 @@ static void test_refused(void)
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autoptr(TestQemu) q = test_qemu_start(
-            "pc", 64, cases[i].backend, FALSE, cases[i].more);
+        g_autoptr(TestQemu) q =
+            test_qemu_start("pc", 64, cases[i].backend, FALSE, cases[i].more);
         g_autoptr(GError) error = NULL;
 
         g_assert_null(try_open(q, NULL, TIMEOUT, 0, &error));
@@ -133,8 +133,7 @@ static void test_backends(void)
         g_autofree char *text = NULL;
 
         unlink(file);
-        g_assert_cmpuint(colo_vm_ram_bytes(vm), ==,
-                         (gsize)cases[i].mib << 20);
+        g_assert_cmpuint(colo_vm_ram_bytes(vm), ==, (gsize)cases[i].mib << 20);
         memcpy(colo_vm_ram(vm) + low + 0x1000, &mark, 4);
         text = colo_vm_hmp(vm, look, &error);
         g_assert_no_error(error);
@@ -181,8 +180,8 @@ static void test_mismatch(void)
     g_autoptr(ColoVm) vm = open_vm(q, NULL);
 
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autoptr(TestQemu) o = test_qemu_start(
-            cases[i].machine, cases[i].mib, SHARED, TRUE, cases[i].more);
+        g_autoptr(TestQemu) o = test_qemu_start(cases[i].machine, cases[i].mib,
+                                                SHARED, TRUE, cases[i].more);
         g_autoptr(ColoVm) other = open_vm(o, NULL);
         g_autoptr(GError) error = NULL;
 
@@ -343,8 +342,7 @@ static void test_bad_state(void)
 
     g_assert_false(colo_vm_load(vm, copy, len - 1, &error));
     expect(&error, COLO_VM_ERROR_FAILED, "no end");
-    g_assert_false(
-        colo_vm_load(vm, copy, colo_vm_state_room(vm) + 1, &error));
+    g_assert_false(colo_vm_load(vm, copy, colo_vm_state_room(vm) + 1, &error));
     expect(&error, COLO_VM_ERROR_FAILED, "larger");
     /* QEMU itself finds this one out, and goes on. */
     memset(copy + 100, 0x55, 100);
@@ -368,8 +366,7 @@ static void test_gone(void)
 
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(GString) events = g_string_new(NULL);
-        g_autoptr(TestQemu) q =
-            test_qemu_start("pc", 64, SHARED, FALSE, NULL);
+        g_autoptr(TestQemu) q = test_qemu_start("pc", 64, SHARED, FALSE, NULL);
         g_autoptr(ColoVm) vm = open_vm(q, events);
         g_autoptr(GError) error = NULL;
 
@@ -427,8 +424,8 @@ static void test_hung(void)
 static void test_guest_events(void)
 {
     g_autoptr(GString) events = g_string_new(NULL);
-    g_autoptr(TestQemu) q = test_qemu_start("pc", 64, SHARED, FALSE,
-                                            "-no-shutdown");
+    g_autoptr(TestQemu) q =
+        test_qemu_start("pc", 64, SHARED, FALSE, "-no-shutdown");
     g_autoptr(ColoVm) vm = open_vm(q, events);
 
     test_qemu_foreign(q, "system_reset");
@@ -449,8 +446,7 @@ static guint count_ours(ColoVm *vm, const char *command, const char *list,
         if (list) {
             JsonArray *inner = colo_json_get_array(o, list);
 
-            o = json_array_get_length(inner) ? colo_vm_element(inner, 0)
-                                             : NULL;
+            o = json_array_get_length(inner) ? colo_vm_element(inner, 0) : NULL;
         }
         n += o && g_str_has_prefix(colo_json_get_string(o, key), prefix);
     }
@@ -472,8 +468,8 @@ static void killed_in(TestQemu *q, void (*fn)(ColoVm *vm))
 
 static void begin_load(ColoVm *vm)
 {
-    JsonObject *args = colo_vm_strings("job-id", COLO_VM_JOB, "tag",
-                                       COLO_VMSTATE_TAG, NULL);
+    JsonObject *args =
+        colo_vm_strings("job-id", COLO_VM_JOB, "tag", COLO_VMSTATE_TAG, NULL);
     JsonArray *devices = json_array_new();
 
     g_assert_true(colo_vm_restore_prepare(vm, NULL));
@@ -506,9 +502,9 @@ static void test_predecessor(void)
         colo_vm_free(vm);
     }
     vm = open_vm(q, NULL);
-    g_assert_cmpuint(count_ours(vm, "query-named-block-nodes", NULL,
-                                "node-name", "colo-"),
-                     ==, 0);
+    g_assert_cmpuint(
+        count_ours(vm, "query-named-block-nodes", NULL, "node-name", "colo-"),
+        ==, 0);
     colo_vm_cont(vm, &error);
     g_assert_no_error(error);
     colo_vm_free(vm);

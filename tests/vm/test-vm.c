@@ -92,12 +92,11 @@ static void test_cycles(gconstpointer data)
 {
     const Config *c = data;
     g_autoptr(GError) error = NULL;
-    g_autoptr(TestQemu) p = test_qemu_start(
-        c->machine, c->ram_mib, "memory-backend-memfd,share=on", FALSE,
-        c->more);
+    g_autoptr(TestQemu) p =
+        test_qemu_start(c->machine, c->ram_mib, "memory-backend-memfd,share=on",
+                        FALSE, c->more);
     g_autoptr(TestQemu) s = test_qemu_start(
-        c->machine, c->ram_mib, "memory-backend-memfd,share=on", TRUE,
-        c->more);
+        c->machine, c->ram_mib, "memory-backend-memfd,share=on", TRUE, c->more);
     g_autoptr(GArray) pauses = g_array_new(FALSE, FALSE, sizeof(gint64));
     g_autoptr(GArray) loads = g_array_new(FALSE, FALSE, sizeof(gint64));
     g_autoptr(ColoVm) pvm = open_vm(p, NULL, &error), svm = NULL;
@@ -109,8 +108,7 @@ static void test_cycles(gconstpointer data)
     g_assert_no_error(error);
     g_assert_cmpint(colo_vm_pid(pvm), ==, p->pid);
     g_assert_cmpuint(colo_vm_ram_bytes(pvm), ==, (gsize)c->ram_mib << 20);
-    g_assert_true(
-        colo_vm_check_same(pvm, colo_vm_description(svm), &error));
+    g_assert_true(colo_vm_check_same(pvm, colo_vm_description(svm), &error));
     g_assert_no_error(error);
     colo_vm_restore_prepare(svm, &error);
     g_assert_no_error(error);

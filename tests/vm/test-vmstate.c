@@ -7,16 +7,15 @@
 
 /* --- streams --- */
 
-static const guint8 stream[] = {'Q', 'E', 'V', 'M', 0, 0, 0, 3,
-                                4,   1,   2,   3,   0};
+static const guint8 stream[] = {'Q', 'E', 'V', 'M', 0, 0, 0, 3, 4, 1, 2, 3, 0};
 
 static void test_build(void)
 {
     static const guint8 want[] = {
-        'Q', 'E', 'V', 'M', 0, 0, 0, 3,              /* header */
-        7,   0,   0,   0,   2, 'p', 'c',             /* configuration */
-        4,   1,   2,   3,   0,                       /* devices, end */
-        6,   0,   0,   0,   2, '{', '}'};            /* description */
+        'Q', 'E', 'V', 'M', 0, 0,   0,   3, /* header */
+        7,   0,   0,   0,   2, 'p', 'c',    /* configuration */
+        4,   1,   2,   3,   0,              /* devices, end */
+        6,   0,   0,   0,   2, '{', '}'};   /* description */
     g_autoptr(GByteArray) out = g_byte_array_new();
     g_autoptr(GError) error = NULL;
 
@@ -66,8 +65,7 @@ static void test_garbage(void)
                           : g_random_int();
         }
         good = n >= 10 && memcmp(copy, stream, 9) == 0 && copy[n - 1] == 0;
-        g_assert_cmpint(colo_vmstate_build(copy, n, "pc", out, NULL), ==,
-                        good);
+        g_assert_cmpint(colo_vmstate_build(copy, n, "pc", out, NULL), ==, good);
     }
 }
 
@@ -119,14 +117,14 @@ static void test_image(void)
 
 /* --- /proc/PID/maps --- */
 
-#define MAPS                                                                  \
-    "10000-20000 rw-s 00000000 00:01 7 /memfd:other (deleted)\n"             \
-    "7f0000000000-7f0000100000 rw-s 00000000 00:01 9 /memfd:ram (deleted)\n" \
-    "7f0000100000-7f0000200000 rw-s 00100000 00:01 9 /memfd:ram (deleted)\n" \
-    "7f0000200000-7f0000300000 rw-s 00300000 00:01 9 /memfd:ram (deleted)\n" \
-    "7f0000300000-7f0000400000 rw-s 00300000 00:01 8 /memfd:ram (deleted)\n" \
-    "7f0000500000-7f0000600000 rw-p 00000000 00:01 9 /memfd:ram (deleted)\n" \
-    "7f0000600000-7f0000700000 r--s 00000000 00:01 9 /memfd:ram (deleted)\n" \
+#define MAPS                                                                   \
+    "10000-20000 rw-s 00000000 00:01 7 /memfd:other (deleted)\n"               \
+    "7f0000000000-7f0000100000 rw-s 00000000 00:01 9 /memfd:ram (deleted)\n"   \
+    "7f0000100000-7f0000200000 rw-s 00100000 00:01 9 /memfd:ram (deleted)\n"   \
+    "7f0000200000-7f0000300000 rw-s 00300000 00:01 9 /memfd:ram (deleted)\n"   \
+    "7f0000300000-7f0000400000 rw-s 00300000 00:01 8 /memfd:ram (deleted)\n"   \
+    "7f0000500000-7f0000600000 rw-p 00000000 00:01 9 /memfd:ram (deleted)\n"   \
+    "7f0000600000-7f0000700000 r--s 00000000 00:01 9 /memfd:ram (deleted)\n"   \
     "7f0000700000-7f0000800000 rw-s 00000000 00:01 9"
 
 static void test_maps(void)
@@ -153,15 +151,15 @@ static void test_maps(void)
 
 /* --- RAM blocks --- */
 
-#define HEAD_7_2 "    Block Name    PSize   Offset    Used    Total\n"
-#define HEAD_8   "    Block Name    PSize   Offset    Used    Total   HVA  RO\n"
+#define HEAD_7_2  "    Block Name    PSize   Offset    Used    Total\n"
+#define HEAD_8    "    Block Name    PSize   Offset    Used    Total   HVA  RO\n"
 #define ROW(name) "    " name "    4 KiB  0x0000 0x0100 0x0100\n"
-#define ROW_8(name, ro)                                                       \
+#define ROW_8(name, ro)                                                        \
     "    " name "    4 KiB  0x0000 0x0100 0x0100 0x7f00 " ro "\n"
-#define MTREE                                                                 \
-    "  0000000000000000-0000000003ffffff (prio 0, ram): ram KVM\n"           \
-    "  00000000fd000000-00000000fdffffff (prio 1, ram): vga.vram\n"          \
-    "  00000000fe000000-00000000fe00ffff (prio 1, rom): e1000.rom\n"         \
+#define MTREE                                                                  \
+    "  0000000000000000-0000000003ffffff (prio 0, ram): ram KVM\n"             \
+    "  00000000fd000000-00000000fdffffff (prio 1, ram): vga.vram\n"            \
+    "  00000000fe000000-00000000fe00ffff (prio 1, rom): e1000.rom\n"           \
     "  00000000fff00000-00000000fff0ffff (prio 1, rom): pc.bios\n"
 
 static void test_blocks(void)
@@ -198,8 +196,7 @@ static void test_blocks(void)
             g_assert_no_error(error);
             g_assert_true(ok);
         } else {
-            g_assert_error(error, COLO_VM_ERROR,
-                           COLO_VM_ERROR_UNPROTECTABLE);
+            g_assert_error(error, COLO_VM_ERROR, COLO_VM_ERROR_UNPROTECTABLE);
             g_test_message("%s", error->message);
             g_assert_nonnull(strstr(error->message, cases[i].refused));
         }
@@ -208,8 +205,8 @@ static void test_blocks(void)
 
 /* --- descriptions --- */
 
-#define OURS                                                                  \
-    "{\"accel\":\"tcg\",\"cpus\":2,\"devices\":{\"net0\":\"e1000\"},"        \
+#define OURS                                                                   \
+    "{\"accel\":\"tcg\",\"cpus\":2,\"devices\":{\"net0\":\"e1000\"},"          \
     "\"machine\":\"pc\",\"qemu\":\"7.2.22\",\"ram\":67108864}"
 
 static void test_same(void)
