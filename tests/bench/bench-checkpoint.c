@@ -101,7 +101,7 @@ static void measure(Rig *r, gboolean periodic)
 
 int main(int argc, char **argv)
 {
-    RigOptions o = {0};
+    RigOptions o = {.linux_guest = TRUE};
     gboolean intact;
     Rig *r;
 

@@ -83,7 +83,7 @@ static int fill(Rig *r)
 
 int main(int argc, char **argv)
 {
-    RigOptions options = {0};
+    RigOptions options = {.linux_guest = TRUE};
     g_autoptr(GString) o = g_string_new(NULL);
     JsonObject *copy;
     g_autoptr(JsonNode) stats = NULL;

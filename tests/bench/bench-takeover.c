@@ -58,7 +58,7 @@ static double take_over_once(const RigOptions *o, gboolean host)
 
 int main(int argc, char **argv)
 {
-    RigOptions options = {0};
+    RigOptions options = {.linux_guest = TRUE};
     g_autoptr(GString) o = g_string_new(NULL);
     Samples *gap = samples_new();
     gboolean host;

@@ -10,9 +10,10 @@
 void rig_spawn_colod(RigSide *s)
 {
     const RigOptions *o = &s->rig->o;
-    const RigSide *sec = &s->rig->sec;
-    g_autofree char *repl = rig_address(sec, "repl");
-    g_autofree char *hb = rig_address(sec, "hb");
+    const Rig *r = s->rig;
+    const RigSide *standby = r->pri.primary ? &r->sec : &r->pri;
+    g_autofree char *repl = rig_address(standby, "repl");
+    g_autofree char *hb = rig_address(standby, "hb");
     g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
 
     rig_add(argv,

@@ -14,7 +14,8 @@
 
 void rig_start_qemu(RigSide *s)
 {
-    const RigOptions *o = &s->rig->o;
+    const Rig *r = s->rig;
+    const RigOptions *o = &r->o;
     g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
     g_autofree char *out = g_build_filename(s->dir, "qemu.log", NULL);
 
@@ -37,11 +38,16 @@ void rig_start_qemu(RigSide *s)
             s->serial, s->console);
     rig_add(argv, "-qmp unix:%s,server=on,wait=off", s->qmp);
     rig_add(argv, "-qmp unix:%s,server=on,wait=off", s->monitor);
-    rig_add(argv, "-kernel %s -initrd %s", s->rig->kernel, s->rig->initrd);
     rig_add(argv, "%s %s", s->primary ? "" : "-S", o->qemu ? o->qemu : "");
     g_ptr_array_add(argv, g_strdup("-append"));
-    g_ptr_array_add(argv, g_strdup_printf("%s %s", s->rig->append,
-                                          o->append ? o->append : ""));
+    if (o->linux_guest) {
+        g_ptr_array_add(argv, g_strdup_printf("%s %s", r->append,
+                                              o->append ? o->append : ""));
+        rig_add(argv, "-kernel %s -initrd %s", r->kernel, r->initrd);
+    } else {
+        g_ptr_array_add(argv, g_strdup(o->append ? o->append : ""));
+        rig_add(argv, "-kernel %s", r->tiny);
+    }
     g_ptr_array_add(argv, NULL);
     unlink(s->qmp);
     unlink(s->monitor);

@@ -4,6 +4,8 @@
 
 #include <glib/gstdio.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -72,6 +74,23 @@ const char *rig_missing(void)
     return NULL;
 }
 
+void rig_test_init(int *argc, char ***argv)
+{
+    const char *missing;
+
+    g_test_init(argc, argv, NULL);
+    missing = rig_missing();
+    if (missing) {
+        printf("1..0 # SKIP %s\n", missing);
+        exit(0);
+    }
+}
+
+gboolean rig_long_tests(void)
+{
+    return !g_strcmp0(g_getenv("COLO_LONG"), "1");
+}
+
 static void find_guest(Rig *r)
 {
     g_autofree char *mkguest =
@@ -92,11 +111,13 @@ static void find_guest(Rig *r)
             r->kernel = g_steal_pointer(&value);
         } else if (g_str_has_prefix(*l, "INITRD=")) {
             r->initrd = g_steal_pointer(&value);
+        } else if (g_str_has_prefix(*l, "TINY=")) {
+            r->tiny = g_steal_pointer(&value);
         } else if (g_str_has_prefix(*l, "APPEND=")) {
             r->append = g_steal_pointer(&value);
         }
     }
-    if (!r->kernel || !r->initrd || !r->append) {
+    if (!r->kernel || !r->initrd || !r->append || !r->tiny) {
         rig_die("scripts/mkguest printed something else: %s", out);
     }
 }
@@ -128,7 +149,7 @@ Rig *rig_new(const RigOptions *o)
     r->o = *o;
     r->o.machine = o->machine ? o->machine : "pc";
     r->o.smp = o->smp ? o->smp : 1;
-    r->o.ram_mib = o->ram_mib ? o->ram_mib : 80;
+    r->o.ram_mib = o->ram_mib ? o->ram_mib : o->linux_guest ? 96 : 64;
     r->o.delay_ms = o->delay_ms ? o->delay_ms : 20000;
     r->net = r->net_ctl = -1;
     r->dir = g_dir_make_tmp("colo-rig-XXXXXX", &error);
@@ -155,6 +176,24 @@ Rig *rig_new_protected(const RigOptions *o)
     rig_wait_state(&r->pri, "active", RIG_PATIENCE_S);
     rig_wait_state(&r->sec, "active", RIG_PATIENCE_S);
     return r;
+}
+
+void rig_swap(Rig *r)
+{
+    RigSide *survivor = r->pri.primary ? &r->sec : &r->pri;
+    RigSide *fresh = r->pri.primary ? &r->pri : &r->sec;
+
+    rig_kill_colod(survivor, SIGTERM);
+    if (fresh->ns < 0) {
+        rig_power_on(fresh);
+    }
+    rig_kill_colod(fresh, SIGTERM);
+    rig_kill_qemu(fresh);
+    survivor->primary = TRUE;
+    fresh->primary = FALSE;
+    rig_start_qemu(fresh);
+    rig_start_colod(fresh);
+    rig_start_colod(survivor);
 }
 
 static void remove_folder(const char *path)
@@ -216,5 +255,6 @@ void rig_free(Rig *r)
     g_free(r->kernel);
     g_free(r->initrd);
     g_free(r->append);
+    g_free(r->tiny);
     g_free(r);
 }

@@ -48,7 +48,8 @@ typedef struct RigSide {
 typedef struct RigOptions {
     const char *machine;  /* pc */
     guint smp;            /* 1 */
-    guint ram_mib;        /* 80: the least that the guest's kernel takes */
+    gboolean linux_guest; /* not the tiny guest, which has one CPU */
+    guint ram_mib;        /* 64, or 96 with Linux */
     const char *append;   /* to the guest's command line; NULL */
     const char *qemu;     /* more options for both QEMUs, by spaces; NULL */
     gboolean plain;       /* not through colo-qemu */
@@ -64,7 +65,7 @@ typedef struct RigOptions {
 
 struct Rig {
     RigOptions o;
-    char *dir, *kernel, *initrd, *append;
+    char *dir, *kernel, *initrd, *append, *tiny;
     int net;     /* the switches' namespace */
     int net_ctl; /* a socket in it, for ioctls */
     RigSide pri, sec;
@@ -73,6 +74,10 @@ struct Rig {
 /* --- rig.c -------------------------------------------------------------- */
 
 void rig_die(const char *fmt, ...) G_GNUC_PRINTF(1, 2) G_GNUC_NORETURN;
+
+/* g_test_init(), and the whole program skipped where it cannot run. */
+void rig_test_init(int *argc, char ***argv);
+gboolean rig_long_tests(void); /* COLO_LONG=1: what takes minutes, too */
 
 /* Why this machine cannot run a rig (no root, no QEMU, ...), or NULL. */
 const char *rig_missing(void);
@@ -84,7 +89,13 @@ void rig_free(Rig *r);
 /* Both guests, the primary's booted; both colods; the first checkpoint. */
 Rig *rig_new_protected(const RigOptions *o);
 
-/* 1000 ms of real time per ms on a quiet machine is a defect: so patient. */
+/*
+ * The survivor's colod is started again as the primary's, and a fresh QEMU
+ * with a secondary's colod at the other side.  Roles swap.
+ */
+void rig_swap(Rig *r);
+
+/* For what is quick unless it is broken: the machine may be busy. */
 #define RIG_PATIENCE_S 60
 
 /* --- hosts.c ------------------------------------------------------------ */
