@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # What scripts/check needs of make, and the unit tests under valgrind.
-EXTRA_DIST += .ci/run scripts/check scripts/lib.sh
+EXTRA_DIST += .ci/run scripts/check scripts/demo scripts/lib.sh
 
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 	--errors-for-leak-kinds=definite --show-leak-kinds=definite \

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* coloctl status: the state, and the progress of the full copy. */
+#include "colo/ctl/ctl.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define FOLLOW_US (100 * 1000)
+#define LABEL     14
+#define MIN_BAR   10
+
+static void row(const char *label, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+
+static void row(const char *label, const char *fmt, ...)
+{
+    g_autofree char *text = NULL, *plain = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    text = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    plain = ctl_plain(text);
+    printf("%-*s%s\n", LABEL, label, plain);
+}
+
+static const char *or_dash(const char *text)
+{
+    return *text ? text : "-";
+}
+
+static double percent(JsonObject *copy)
+{
+    double total = ctl_num(copy, "total-bytes");
+    double done = ctl_num(copy, "done-bytes");
+
+    return total > 0 ? CLAMP(100 * done / total, 0, 100) : 0;
+}
+
+static void print_status(JsonObject *o)
+{
+    JsonObject *copy = ctl_obj(o, "full-copy");
+
+    row("name", "%s", ctl_str(o, "name"));
+    row("role", "%s, mode %s", ctl_str(o, "role"),
+        ctl_str(o, "replication-mode"));
+    row("state", "%s", ctl_str(o, "state"));
+    row("", "%s", ctl_str(o, "detail"));
+    if (copy) {
+        row("full copy", "%.0f %% of %.0f MiB, %.0f MB/s", percent(copy),
+            ctl_num(copy, "total-bytes") / 1048576, ctl_num(copy, "mb-s"));
+    }
+    row("checkpoint", "%.0f", ctl_num(o, "epoch"));
+    row("guest", "%s", ctl_flag(o, "guest-running") ? "running" : "stopped");
+    row("peer", "%s", or_dash(ctl_str(o, "peer")));
+    row("heartbeat", "%s", ctl_str(o, "heartbeat"));
+    row("QEMU", "%s", or_dash(ctl_str(o, "qemu-version")));
+    row("tracker", "%s", or_dash(ctl_str(o, "tracker")));
+    if (*ctl_str(o, "last-mode") && strcmp(ctl_str(o, "last-mode"), "none")) {
+        row("ended", "was %s, reason %s", ctl_str(o, "last-mode"),
+            ctl_str(o, "reason"));
+    }
+}
+
+static int columns(void)
+{
+    struct winsize w;
+
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col ? w.ws_col
+                                                                 : 80;
+}
+
+/* One line, drawn again and again at the same place. */
+static void draw_bar(JsonObject *copy)
+{
+    g_autofree char *after = g_strdup_printf(
+        "] %3.0f %% of %.0f MiB, %.0f MB/s", percent(copy),
+        ctl_num(copy, "total-bytes") / 1048576, ctl_num(copy, "mb-s"));
+    int room = columns() - 1 - (int)strlen("full copy [") - (int)strlen(after);
+    int full;
+
+    room = MAX(room, MIN_BAR);
+    full = (int)(room * percent(copy) / 100);
+    printf("\r\033[Kfull copy [");
+    for (int i = 0; i < room; i++) {
+        putchar(i < full ? '#' : '.');
+    }
+    printf("%s", after);
+    fflush(stdout);
+}
+
+typedef struct Shown {
+    gboolean terminal, bar;
+    char *line;             /* state and detail as last printed */
+    int tenth;              /* of the full copy, as last printed */
+} Shown;
+
+static void show(Shown *s, Ctl *c, JsonNode *answer, JsonObject *o)
+{
+    JsonObject *copy = ctl_obj(o, "full-copy");
+    g_autofree char *text = g_strdup_printf("%-12s%s", ctl_str(o, "state"),
+                                            ctl_str(o, "detail"));
+    g_autofree char *line = ctl_plain(text);
+    int tenth = copy ? (int)(percent(copy) / 10) : -1;
+    gboolean news = g_strcmp0(line, s->line) != 0;
+
+    if (c->json) {
+        if (news || tenth != s->tenth) {
+            ctl_print_json(answer);
+        }
+    } else {
+        if (s->bar && (news || !copy)) {
+            printf("\r\033[K");
+            s->bar = FALSE;
+        }
+        if (news) {
+            puts(line);
+        }
+        if (copy && s->terminal) {
+            draw_bar(copy);
+            s->bar = TRUE;
+        } else if (copy && tenth != s->tenth) {
+            printf("%-12s%3.0f %% of %.0f MiB, %.0f MB/s\n", "full copy",
+                   percent(copy), ctl_num(copy, "total-bytes") / 1048576,
+                   ctl_num(copy, "mb-s"));
+        }
+    }
+    fflush(stdout);
+    s->tenth = tenth;
+    g_free(s->line);
+    s->line = g_steal_pointer(&line);
+}
+
+/* What a state means to one who waits for protection: -1: wait on. */
+static int verdict(const char *state)
+{
+    static const char *const hopeless[] = {"alone", "ended", "failed",
+                                           "takeover", NULL};
+
+    if (!strcmp(state, "active")) {
+        return CTL_OK;
+    }
+    return g_strv_contains(hopeless, state) ? CTL_FAILED : -1;
+}
+
+static int follow(Ctl *c)
+{
+    Shown s = {.terminal = isatty(STDOUT_FILENO) == 1, .tenth = -1};
+    int status = -1;
+
+    while (status < 0) {
+        g_autoptr(JsonNode) answer = ctl_call(c, "query-colo-status", NULL);
+        JsonObject *o = answer ? ctl_object_of(answer) : NULL;
+        gint64 next = g_get_monotonic_time() + FOLLOW_US;
+        CtlEvent *ev;
+
+        if (!o) {
+            status = CTL_FAILED;
+            break;
+        }
+        show(&s, c, answer, o);
+        status = verdict(ctl_str(o, "state"));
+        /* A rest; an event ends it (our own reply is first in the queue). */
+        while (status < 0 && (ev = ctl_next_event(c, next, NULL))) {
+            gboolean news = ev->name != NULL;
+
+            ctl_event_free(ev);
+            if (news) {
+                break;
+            }
+        }
+    }
+    if (s.bar) {
+        putchar('\n');
+    }
+    g_free(s.line);
+    return status;
+}
+
+int ctl_status(Ctl *c)
+{
+    g_autoptr(JsonNode) answer = NULL;
+    JsonObject *o;
+
+    if (c->follow) {
+        return follow(c);
+    }
+    answer = ctl_call(c, "query-colo-status", NULL);
+    o = answer ? ctl_object_of(answer) : NULL;
+    if (!o) {
+        return CTL_FAILED;
+    }
+    if (c->json) {
+        ctl_print_json(answer);
+    } else {
+        print_status(o);
+    }
+    return CTL_OK;
+}

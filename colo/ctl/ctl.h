@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the commands of coloctl share. */
+#ifndef COLO_CTL_H
+#define COLO_CTL_H
+
+#include "colo/qmp-client.h"
+
+enum {
+    CTL_OK = 0,
+    CTL_FAILED = 1,
+    CTL_USAGE = 2,
+    CTL_UNREACHABLE = 3,
+};
+
+/* Something that the server said of its own accord, or (name NULL) the
+ * reply to our command: the queue keeps them in the order of the stream. */
+typedef struct CtlEvent {
+    char *name;
+    JsonObject *data;       /* never NULL */
+    gint64 time_us;         /* UNIX epoch */
+} CtlEvent;
+
+void ctl_event_free(CtlEvent *ev);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CtlEvent, ctl_event_free)
+
+typedef struct Ctl {
+    ColoQmpClient *client;
+    const char *path;       /* of the control socket */
+    char **words;           /* KEY=VALUE, after the command; ends with NULL */
+    gboolean json, follow, wait;
+    gint64 timeout_us;      /* for an answer */
+    gint64 wait_us;         /* for what --wait waits for */
+    GQueue events;          /* CtlEvent */
+} Ctl;
+
+/* Complain on stderr, as "coloctl: ...". */
+void ctl_complain(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
+
+/*
+ * One command; args: transfer full.  NULL: it failed, which was said on
+ * stderr.
+ */
+JsonNode *ctl_call(Ctl *c, const char *command, JsonObject *args);
+
+/*
+ * The next event; waits until deadline_us (monotonic, -1: for ever).  NULL
+ * with COLO_QMP_ERROR_TIMEOUT or _CLOSED, or another error.
+ */
+CtlEvent *ctl_next_event(Ctl *c, gint64 deadline_us, GError **error);
+
+/* Members of an answer; "", 0 or FALSE if missing or of another type. */
+const char *ctl_str(JsonObject *o, const char *name);
+double ctl_num(JsonObject *o, const char *name);
+gboolean ctl_flag(JsonObject *o, const char *name);
+JsonObject *ctl_obj(JsonObject *o, const char *name); /* or NULL */
+
+/* What came from elsewhere must not move the terminal's cursor. */
+char *ctl_plain(const char *text);
+
+/* One line of compact JSON on stdout. */
+void ctl_print_json(JsonNode *node);
+
+/* The answer as an object, or NULL with a complaint. */
+JsonObject *ctl_object_of(JsonNode *answer);
+
+/* The commands; each returns an exit status. */
+int ctl_status(Ctl *c);
+int ctl_stats(Ctl *c);
+int ctl_events(Ctl *c);
+int ctl_checkpoint(Ctl *c);
+int ctl_failover(Ctl *c);
+int ctl_set(Ctl *c);
+int ctl_quit(Ctl *c);
+
+#endif
