@@ -27,8 +27,8 @@
 typedef struct Model {
     uint32_t n_pages;
     uint64_t picks, seed;
-    uint64_t *values;   /* after step n */
-    uint64_t *hashes;   /* [0..n], room for size */
+    uint64_t *values; /* after step n */
+    uint64_t *hashes; /* [0..n], room for size */
     uint64_t n, size;
 } Model;
 
@@ -38,8 +38,8 @@ typedef struct Checker {
     bool restarts_allowed;
     const char *file;
     uint64_t line;
-    bool any;           /* a chain line was seen */
-    bool open_seam;     /* the log changed or a line was torn */
+    bool any;       /* a chain line was seen */
+    bool open_seam; /* the log changed or a line was torn */
     uint64_t first, last, lines, seams, torn, restarts, back;
 } Checker;
 
@@ -115,8 +115,9 @@ static void take_step(Checker *c, uint64_t n, uint64_t hash)
         broken(c, "step %" PRIu64 " is out of range", n);
     uint64_t expected = model_hash(&c->m, n);
     if (hash != expected) {
-        broken(c, "step %" PRIu64 " has hash %016" PRIx64
-               ", expected %016" PRIx64, n, hash, expected);
+        broken(c,
+               "step %" PRIu64 " has hash %016" PRIx64 ", expected %016" PRIx64,
+               n, hash, expected);
     }
     if (!c->any)
         c->first = n;
@@ -133,9 +134,10 @@ static void take_step(Checker *c, uint64_t n, uint64_t hash)
         }
     }
     if (c->seams > c->seams_allowed) {
-        broken(c, "went from step %" PRIu64 " to %" PRIu64 ": %" PRIu64
-               " seams, allowed %" PRIu64, c->last, n, c->seams,
-               c->seams_allowed);
+        broken(c,
+               "went from step %" PRIu64 " to %" PRIu64 ": %" PRIu64
+               " seams, allowed %" PRIu64,
+               c->last, n, c->seams, c->seams_allowed);
     }
     c->any = true;
     c->open_seam = false;
@@ -146,8 +148,9 @@ static void take_step(Checker *c, uint64_t n, uint64_t hash)
 static void take_start(Checker *c, const char *text)
 {
     uint64_t mib, picks, seed;
-    if (sscanf(text, "chain start mib %" SCNu64 " picks %" SCNu64
-               " seed %" SCNu64, &mib, &picks, &seed) != 3)
+    if (sscanf(text,
+               "chain start mib %" SCNu64 " picks %" SCNu64 " seed %" SCNu64,
+               &mib, &picks, &seed) != 3)
         return;
     if (mib < 1 || mib > CHAIN_MIB_MAX || picks < 1 || picks > CHAIN_PICK_MAX)
         broken(c, "not a chain that this program knows: %s", text);
@@ -274,17 +277,39 @@ int main(int argc, char **argv)
     while ((o = getopt_long(argc, argv, "", options, &which)) != -1) {
         const char *name = o == '?' ? "" : options[which].name;
         switch (o) {
-        case 's': c.seams_allowed = number(name, optarg, true); break;
-        case 'b': c.back_allowed = number(name, optarg, true); break;
-        case 'r': c.restarts_allowed = true; break;
-        case 'l': min_lines = number(name, optarg, false); break;
-        case 'R': reach = number(name, optarg, false); break;
-        case 'm': mib = number(name, optarg, false); break;
-        case 'p': c.m.picks = number(name, optarg, false); break;
-        case 'S': c.m.seed = number(name, optarg, false); break;
-        case 'P': print = number(name, optarg, false); break;
-        case 'h': fputs(usage, stdout); return 0;
-        default: fputs(usage, stderr); return 2;
+        case 's':
+            c.seams_allowed = number(name, optarg, true);
+            break;
+        case 'b':
+            c.back_allowed = number(name, optarg, true);
+            break;
+        case 'r':
+            c.restarts_allowed = true;
+            break;
+        case 'l':
+            min_lines = number(name, optarg, false);
+            break;
+        case 'R':
+            reach = number(name, optarg, false);
+            break;
+        case 'm':
+            mib = number(name, optarg, false);
+            break;
+        case 'p':
+            c.m.picks = number(name, optarg, false);
+            break;
+        case 'S':
+            c.m.seed = number(name, optarg, false);
+            break;
+        case 'P':
+            print = number(name, optarg, false);
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return 0;
+        default:
+            fputs(usage, stderr);
+            return 2;
         }
     }
     if (mib < 1 || mib > CHAIN_MIB_MAX || c.m.picks < 1 ||
@@ -309,8 +334,8 @@ int main(int argc, char **argv)
     }
     printf("chain ok: lines %" PRIu64 " first %" PRIu64 " last %" PRIu64
            " seams %" PRIu64 " torn %" PRIu64 " back %" PRIu64
-           " restarts %" PRIu64 "\n", c.lines, c.first, c.last, c.seams,
-           c.torn, c.back, c.restarts);
+           " restarts %" PRIu64 "\n",
+           c.lines, c.first, c.last, c.seams, c.torn, c.back, c.restarts);
     free(c.m.values);
     free(c.m.hashes);
     return 0;

@@ -26,10 +26,10 @@
 #define CMOS_FIRST 0x60u
 
 typedef struct Chain {
-    uint64_t *ram;      /* n_pages pages */
-    uint64_t *values;   /* n_pages values */
+    uint64_t *ram;    /* n_pages pages */
+    uint64_t *values; /* n_pages values */
     uint32_t n_pages;
-    bool use_cmos;      /* the program may use the CMOS ports */
+    bool use_cmos; /* the program may use the CMOS ports */
     uint64_t n;
     uint64_t h;
 } Chain;
@@ -88,7 +88,9 @@ static inline bool chain_check_page(const Chain *c, uint32_t page,
         uint64_t found = w[i];
         if (found == chain_word(v, i))
             continue;
-        *fault = (ChainFault){.page = page, .word = i, .found = found,
+        *fault = (ChainFault){.page = page,
+                              .word = i,
+                              .found = found,
                               .expected = chain_word(v, i)};
         return false;
     }

@@ -76,8 +76,8 @@ void load_modules(const char *name)
     while (fgets(line, sizeof(line), f) != NULL) {
         line[strcspn(line, "\n")] = '\0';
         int fd = open(line, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) != 0 &&
-                       errno != EEXIST)) {
+        if (fd < 0 ||
+            (syscall(SYS_finit_module, fd, "", 0) != 0 && errno != EEXIST)) {
             say("modules %s: cannot load %s: %m", name, line);
         }
         if (fd >= 0)

@@ -51,8 +51,8 @@ typedef struct __attribute__((packed)) TablePointer {
 } TablePointer;
 
 static Gate gates[48];
-static const uint64_t segments[] = {
-    0, UINT64_C(0x00cf9a000000ffff), UINT64_C(0x00cf92000000ffff)};
+static const uint64_t segments[] = {0, UINT64_C(0x00cf9a000000ffff),
+                                    UINT64_C(0x00cf92000000ffff)};
 
 void serial_start(void)
 {
@@ -60,8 +60,8 @@ void serial_start(void)
     port_out(COM1 + 3, 0x80); /* divisor 1: 115200 */
     port_out(COM1, 1);
     port_out(COM1 + 1, 0);
-    port_out(COM1 + 3, 3);    /* 8n1 */
-    port_out(COM1 + 2, 7);    /* FIFOs on and empty */
+    port_out(COM1 + 3, 3); /* 8n1 */
+    port_out(COM1 + 2, 7); /* FIFOs on and empty */
 }
 
 bool serial_getc(char *c)
@@ -124,8 +124,8 @@ on_exception(struct interrupt_frame *frame)
 static void set_gate(unsigned vector, void (*handler)(struct interrupt_frame *))
 {
     uint32_t at = (uint32_t)handler;
-    gates[vector] = (Gate){(uint16_t)at, CODE_SEGMENT, 0x8e00,
-                           (uint16_t)(at >> 16)};
+    gates[vector] =
+        (Gate){(uint16_t)at, CODE_SEGMENT, 0x8e00, (uint16_t)(at >> 16)};
 }
 
 static void start_timer(void)

@@ -232,8 +232,7 @@ void tiny_main(const void *multiboot)
     uint32_t picks =
         option(cmdline, "colo.picks=", CHAIN_PICK_DEFAULT, CHAIN_PICK_MAX);
     uint32_t seed = option(cmdline, "colo.seed=", 1, 0xffffffff);
-    pace_ticks = to_ticks(
-        option(cmdline, "colo.ms=", CHAIN_MS_DEFAULT, 60000));
+    pace_ticks = to_ticks(option(cmdline, "colo.ms=", CHAIN_MS_DEFAULT, 60000));
 
     chain.ram = (uint64_t *)CHAIN_AT;
     chain.n_pages = mib * (MIB / CHAIN_PAGE_SIZE);

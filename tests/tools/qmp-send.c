@@ -49,10 +49,9 @@ int main(int argc, char **argv)
 {
     int timeout_ms = 5000;
     const GOptionEntry entries[] = {
-        {"timeout", 0, 0, G_OPTION_ARG_INT, &timeout_ms, "For all of it",
-         "MS"},
-        {"event", 0, 0, G_OPTION_ARG_STRING, &event_name,
-         "Wait for this event", "NAME"},
+        {"timeout", 0, 0, G_OPTION_ARG_INT, &timeout_ms, "For all of it", "MS"},
+        {"event", 0, 0, G_OPTION_ARG_STRING, &event_name, "Wait for this event",
+         "NAME"},
         {0},
     };
     g_autoptr(GError) error = NULL;

@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TIMEOUT_US (5 * G_USEC_PER_SEC)
+#define TIMEOUT_US          (5 * G_USEC_PER_SEC)
 #define CHECKPOINT_APART_US G_USEC_PER_SEC
 
 /* The guest's RAM: the memfd that QEMU names after the backend's type. */
