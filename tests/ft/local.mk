@@ -5,6 +5,7 @@ FT_TESTS = \
 	tests/ft/test-ft-states \
 	tests/ft/test-ft-log \
 	tests/ft/test-ft-receiver \
+	tests/ft/test-ft-sender \
 	tests/ft/test-ft-stream \
 	tests/ft/test-ft-cut
 check_PROGRAMS += $(FT_TESTS)
@@ -28,3 +29,6 @@ tests_ft_test_ft_cut_SOURCES = tests/ft/test-ft-cut.c \
 	tests/ft/sim.c tests/ft/sim.h tests/ft/relay.c tests/ft/relay.h \
 	tests/ft/pair.c tests/ft/pair.h
 tests_ft_test_ft_cut_LDADD = $(FT_TEST_LIBS)
+tests_ft_test_ft_sender_SOURCES = tests/ft/test-ft-sender.c \
+	tests/ft/frames.c tests/ft/frames.h tests/ft/pair.c tests/ft/pair.h
+tests_ft_test_ft_sender_LDADD = $(FT_TEST_LIBS)

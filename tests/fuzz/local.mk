@@ -11,6 +11,7 @@
 #   mkdir min && tests/fuzz/fuzz-qmp -merge=1 min new ../tests/fuzz/corpus/qmp
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/qmp.dict
 
+FUZZ_LINK = $(AM_LDFLAGS) -fsanitize=fuzzer
 FUZZ_REPLAY = tests/fuzz/replay.c tests/fuzz/fuzz.h
 
 # The kept inputs, in every "make check"
@@ -19,9 +20,22 @@ TESTS += tests/fuzz/replay-qmp
 tests_fuzz_replay_qmp_SOURCES = tests/fuzz/fuzz-qmp.c $(FUZZ_REPLAY)
 tests_fuzz_replay_qmp_LDADD = $(UNIT_LIBS)
 
+# Compiled apart: where checksums count as right, inputs get behind them.
+check_PROGRAMS += tests/fuzz/replay-ft
+TESTS += tests/fuzz/replay-ft
+FUZZ_FT = tests/fuzz/fuzz-ft.c tests/fuzz/fuzz.h $(libcoloft_la_SOURCES)
+tests_fuzz_replay_ft_SOURCES = $(FUZZ_FT) tests/fuzz/replay.c
+tests_fuzz_replay_ft_CPPFLAGS = $(AM_CPPFLAGS) \
+	-DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+tests_fuzz_replay_ft_LDADD = $(LZ4_LIBS) $(ZSTD_LIBS) $(UNIT_LIBS)
+
 # The search for new ones
 if FUZZERS
-FUZZ_LINK = $(AM_LDFLAGS) -fsanitize=fuzzer
+noinst_PROGRAMS += tests/fuzz/fuzz-ft
+tests_fuzz_fuzz_ft_SOURCES = $(FUZZ_FT)
+tests_fuzz_fuzz_ft_CPPFLAGS = $(tests_fuzz_replay_ft_CPPFLAGS)
+tests_fuzz_fuzz_ft_LDADD = $(tests_fuzz_replay_ft_LDADD)
+tests_fuzz_fuzz_ft_LDFLAGS = $(FUZZ_LINK)
 noinst_PROGRAMS += tests/fuzz/fuzz-qmp
 tests_fuzz_fuzz_qmp_SOURCES = tests/fuzz/fuzz-qmp.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_qmp_LDADD = $(UNIT_LIBS)
