@@ -21,7 +21,6 @@
 #define MAX_CONNS 8
 #define INIT_US   (5 * G_USEC_PER_SEC)
 #define TELL_US   (200 * 1000)  /* for a refusal to be written */
-#define STOPPED_MS 1000         /* for a primary to stop its guest */
 
 struct SecondaryLink {
     const ColoConfig *config;
@@ -336,21 +335,17 @@ void secondary_conn_refuse(ColoConn *c, guint32 code, const char *text)
     g_mutex_unlock(&c->lock);
 }
 
-/* The primary closes its end once its guest stands still (I3). */
-static void wait_stopped(ColoConn *c)
+gboolean secondary_conn_closed(ColoConn *c, int ms)
 {
     struct pollfd p = {.fd = c->fd, .events = POLLIN};
-    gint64 end = g_get_monotonic_time() + STOPPED_MS * 1000;
     char rest[4096];
+    ssize_t n;
 
-    while (g_get_monotonic_time() < end &&
-           poll(&p, 1, STOPPED_MS) > 0) {
-        ssize_t n = recv(c->fd, rest, sizeof(rest), MSG_DONTWAIT);
-
-        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-            return;
-        }
+    if (poll(&p, 1, ms) <= 0) {
+        return FALSE;
     }
+    n = recv(c->fd, rest, sizeof(rest), MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
 }
 
 void secondary_conn_end(ColoConn *c, FtCancel cancel, const char *text)
@@ -366,9 +361,6 @@ void secondary_conn_end(ColoConn *c, FtCancel cancel, const char *text)
     if (c->thread) {
         g_thread_join(c->thread);
         c->thread = NULL;
-    }
-    if (cancel == FT_CANCEL_TAKEN_OVER) {
-        wait_stopped(c);
     }
 }
 

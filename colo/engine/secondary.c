@@ -7,7 +7,8 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define REOPEN_US (1000 * 1000)
+#define REOPEN_US  (1000 * 1000)
+#define STOPPED_US (1000 * 1000) /* for a primary to stop its guest */
 
 /* --- The session -------------------------------------------------------- */
 
@@ -93,6 +94,7 @@ static void start_session(Secondary *s, const FtHello *h)
     g_autoptr(GError) error = NULL;
 
     forget_session(s);
+    s->vm_died = FALSE;
     s->session = ft_new_id();
     s->primary_instance = g_strdup(h->instance);
     s->periodic = h->periodic;
@@ -302,11 +304,31 @@ static gboolean take_commit(Secondary *s)
     return TRUE;
 }
 
+/*
+ * If the primary lives, it has to stop its guest before ours goes on (I3):
+ * it does so when told, and closes the connection then.  A primary that is
+ * dead or fenced does neither.
+ */
+static void leave_primary(Secondary *s)
+{
+    ColoEngine *e = s->e;
+    gint64 end = g_get_monotonic_time() + STOPPED_US;
+
+    if (!s->conn) {
+        return;
+    }
+    secondary_conn_end(s->conn, FT_CANCEL_TAKEN_OVER,
+                       "the secondary takes over");
+    while (!s->vm_died && !colo_heartbeat_is_lost(e->heartbeat) &&
+           g_get_monotonic_time() < end &&
+           !secondary_conn_closed(s->conn, 10)) {
+    }
+    g_clear_pointer(&s->conn, secondary_conn_free);
+}
+
 static void take_over(Secondary *s, const char *reason, const char *why)
 {
     ColoEngine *e = s->e;
-    gboolean primary_alive = g_str_equal(reason, "request") &&
-                             !colo_heartbeat_is_lost(e->heartbeat);
     g_autoptr(GError) error = NULL;
 
     if (!s->complete && !(s->hold && ft_hold_is_committed(s->hold))) {
@@ -317,9 +339,7 @@ static void take_over(Secondary *s, const char *reason, const char *why)
     if (e->state != COLO_STATE_TAKEOVER) {
         return;
     }
-    /* If the primary lives, it stops its guest before we go on (I3). */
-    end_conn(s, primary_alive ? FT_CANCEL_TAKEN_OVER : 0,
-             "the secondary takes over");
+    leave_primary(s);
     /* What was acknowledged counts, loaded or not (I1, I2). */
     if (!take_commit(s)) {
         return;
@@ -505,6 +525,7 @@ static void take(Secondary *s, ColoMsg *m)
         break;
     case COLO_MSG_PEER_VM_DIED:
         if (s->e->state < COLO_STATE_TAKEOVER && s->session) {
+            s->vm_died = TRUE;
             take_over(s, "error", "the primary's QEMU died");
         }
         break;

@@ -69,6 +69,9 @@ void secondary_conn_refuse(ColoConn *c, guint32 code, const char *text);
  * alone).  cancel: tell the peer why, 0: just end.  c stays valid.
  */
 void secondary_conn_end(ColoConn *c, FtCancel cancel, const char *text);
+
+/* After that: has the peer closed its end?  Waits up to ms for news. */
+gboolean secondary_conn_closed(ColoConn *c, int ms);
 void secondary_conn_free(ColoConn *c);
 
 typedef struct Secondary {
@@ -85,6 +88,7 @@ typedef struct Secondary {
     ColoBitmap *touched;    /* pages to copy into the guest */
     gint64 reopen_at;       /* when to look for QEMU again; 0: it is there */
     gboolean fencing;
+    gboolean vm_died;       /* the primary's QEMU, says its colod */
 } Secondary;
 
 /* --- secondary-load.c --------------------------------------------------- */
