@@ -28,8 +28,7 @@ gboolean colo_parse_int(const char *text, gint64 min, gint64 max,
     }
     g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                 "must be %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT "%s%s%s",
-                min, max, unit ? " (" : "", unit ? unit : "",
-                unit ? ")" : "");
+                min, max, unit ? " (" : "", unit ? unit : "", unit ? ")" : "");
     return FALSE;
 }
 
@@ -64,9 +63,11 @@ static gboolean set_choice(const ColoOption *opt, const char *text,
             *(int *)opt->value = i;
             return TRUE;
         }
-        g_string_append_printf(
-            all, "%s%s", i == 0 ? "" : opt->choices[i + 1] ? ", " : " or ",
-            opt->choices[i]);
+        g_string_append_printf(all, "%s%s",
+                               i == 0                ? ""
+                               : opt->choices[i + 1] ? ", "
+                                                     : " or ",
+                               opt->choices[i]);
     }
     return bad_value(error, all->str);
 }
@@ -86,8 +87,8 @@ static gboolean set_address(const ColoOption *opt, const char *text,
         GPtrArray **list = opt->value;
 
         if (!*list) {
-            *list = g_ptr_array_new_with_free_func(
-                (GDestroyNotify)colo_addr_free);
+            *list =
+                g_ptr_array_new_with_free_func((GDestroyNotify)colo_addr_free);
         }
         g_ptr_array_add(*list, a);
     }
@@ -182,8 +183,8 @@ static gboolean set_from_file(const ColoOption *opt, GKeyFile *file,
     g_auto(GStrv) values = NULL;
 
     if (is_list(opt)) {
-        values = g_key_file_get_string_list(file, group, opt->name, NULL,
-                                            error);
+        values =
+            g_key_file_get_string_list(file, group, opt->name, NULL, error);
     } else {
         values = g_new0(char *, 2);
         values[0] = g_key_file_get_string(file, group, opt->name, error);
@@ -266,8 +267,7 @@ static gboolean read_file(const ColoOptions *o, const char *path,
 static GOptionContext *make_context(Parse *p)
 {
     GOptionContext *context = g_option_context_new(p->o->usage);
-    GOptionGroup *group =
-        g_option_group_new(p->o->program, "", "", p, NULL);
+    GOptionGroup *group = g_option_group_new(p->o->program, "", "", p, NULL);
     GOptionEntry own[] = {
         {"config", 0, 0, G_OPTION_ARG_FILENAME, &p->config,
          "read options from this key file", "FILE"},

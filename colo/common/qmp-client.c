@@ -46,7 +46,7 @@ struct ColoQmpClient {
      */
     GHashTable *commands;
     JsonObject *greeting;
-    GError *broken; /* the first fatal error, kept for every later call */
+    GError *broken;    /* the first fatal error, kept for every later call */
     guint64 processed; /* events and replies so far */
 };
 
@@ -112,8 +112,8 @@ static void handle_reply(ColoQmpClient *c, JsonNode *root, JsonObject *o)
         const char *desc = err ? colo_json_get_string(err, "desc") : NULL;
 
         /* Each command of ours has an id: it could not even be read. */
-        break_connection(c, COLO_QMP_ERROR_PROTOCOL,
-                         "answer without an id: %s", desc ? desc : "no error");
+        break_connection(c, COLO_QMP_ERROR_PROTOCOL, "answer without an id: %s",
+                         desc ? desc : "no error");
         return;
     }
     id = number;
@@ -144,8 +144,8 @@ static void handle_line(ColoQmpClient *c, const char *line, gsize len)
     if (strspn(line, " \t") == len) {
         return;
     }
-    root = colo_qmp_parse(c->parser, line, len, COLO_QMP_MAX_REPLY_DEPTH,
-                          FALSE, &err);
+    root = colo_qmp_parse(c->parser, line, len, COLO_QMP_MAX_REPLY_DEPTH, FALSE,
+                          &err);
     if (!root) {
         break_connection(c, COLO_QMP_ERROR_PROTOCOL, "%s", err->message);
         return;
@@ -172,13 +172,13 @@ static void handle_lines(ColoQmpClient *c)
     const char *line;
     gsize len;
 
-    while (!c->broken && (line = colo_qmp_lines_next(&c->in, &len, &too_long))) {
+    while (!c->broken &&
+           (line = colo_qmp_lines_next(&c->in, &len, &too_long))) {
         handle_line(c, line, len);
     }
     if (too_long) {
         break_connection(c, COLO_QMP_ERROR_PROTOCOL,
-                         "a message of more than %d bytes",
-                         COLO_QMP_MAX_REPLY);
+                         "a message of more than %d bytes", COLO_QMP_MAX_REPLY);
     }
 }
 
@@ -195,8 +195,7 @@ static gboolean read_some(ColoQmpClient *c)
         return (gsize)n == room;
     }
     if (n == 0) {
-        break_connection(c, COLO_QMP_ERROR_CLOSED,
-                         "it closed the connection");
+        break_connection(c, COLO_QMP_ERROR_CLOSED, "it closed the connection");
     } else if (errno != EAGAIN && errno != EINTR) {
         break_connection(c, COLO_QMP_ERROR_CLOSED, "cannot read: %s",
                          g_strerror(errno));
@@ -360,16 +359,15 @@ static JsonNode *reply_value(JsonNode *root, GError **error)
     }
     err = colo_json_get_object(o, "error");
     desc = err ? colo_json_get_string(err, "desc") : NULL;
-    g_set_error_literal(
-        error, COLO_QMP_ERROR,
-        colo_qmp_error_from_class(err ? colo_json_get_string(err, "class")
-                                      : NULL),
-        desc ? desc : "an error without a description");
+    g_set_error_literal(error, COLO_QMP_ERROR,
+                        colo_qmp_error_from_class(
+                            err ? colo_json_get_string(err, "class") : NULL),
+                        desc ? desc : "an error without a description");
     return NULL;
 }
 
-JsonNode *colo_qmp_client_wait(ColoQmpClient *c, guint64 id,
-                               gint64 deadline_us, GError **error)
+JsonNode *colo_qmp_client_wait(ColoQmpClient *c, guint64 id, gint64 deadline_us,
+                               GError **error)
 {
     g_autoptr(JsonNode) root = NULL;
     gboolean in_time = TRUE;

@@ -154,7 +154,7 @@ static gboolean has_type(JsonNode *node, int type)
 }
 
 static const char *const type_names[] = {
-    [COLO_QMP_STR] = "string", [COLO_QMP_INT] = "integer",
+    [COLO_QMP_STR] = "string",   [COLO_QMP_INT] = "integer",
     [COLO_QMP_BOOL] = "boolean", [COLO_QMP_OBJ] = "object",
     [COLO_QMP_LIST] = "array",
 };
@@ -210,8 +210,7 @@ static gboolean check_members(JsonObject *request, GError **error)
     for (GList *l = names; l; l = l->next) {
         if (!g_strv_contains(known, l->data)) {
             g_set_error(error, COLO_QMP_ERROR, COLO_QMP_ERROR_GENERIC,
-                        "QMP input member '%s' is unexpected",
-                        (char *)l->data);
+                        "QMP input member '%s' is unexpected", (char *)l->data);
             return FALSE;
         }
     }
@@ -279,8 +278,8 @@ static JsonNode *execute(ColoQmpTable *t, JsonObject *request,
     if (!check_args(command, args, error)) {
         return NULL;
     }
-    value = command->handler(args, is_built_in(command) ? t : t->user_data,
-                             &err);
+    value =
+        command->handler(args, is_built_in(command) ? t : t->user_data, &err);
     if (err) {
         g_clear_pointer(&value, json_node_unref);
         g_propagate_error(error, err);

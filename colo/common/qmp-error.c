@@ -2,7 +2,10 @@
 /* QMP's error classes and the errors of a connection itself. */
 #include "colo/qmp-client.h"
 
-G_DEFINE_QUARK(colo-qmp-error-quark, colo_qmp_error)
+GQuark colo_qmp_error_quark(void)
+{
+    return g_quark_from_static_string("colo-qmp-error-quark");
+}
 
 static const char *const classes[] = {
     [COLO_QMP_ERROR_GENERIC] = "GenericError",

@@ -49,7 +49,7 @@ typedef struct Client {
     GString *out;
     gsize out_done; /* bytes of out already written */
     gboolean negotiated;
-    gint64 closing; /* to be closed when out is written, or then; 0: no */
+    gint64 closing;      /* to be closed when out is written, or then; 0: no */
     const char *dropped; /* to be closed at once, for this reason */
 } Client;
 
@@ -82,8 +82,8 @@ static gboolean fd_source_dispatch(GSource *source, GSourceFunc unused,
     return G_SOURCE_CONTINUE;
 }
 
-static FdSource *fd_source_new(ColoQmpServer *s, int fd,
-                               void (*func)(gpointer), gpointer owner)
+static FdSource *fd_source_new(ColoQmpServer *s, int fd, void (*func)(gpointer),
+                               gpointer owner)
 {
     static GSourceFuncs funcs = {.dispatch = fd_source_dispatch};
     FdSource *f = (FdSource *)g_source_new(&funcs, sizeof(FdSource));
@@ -183,8 +183,8 @@ static void client_requests(Client *c)
         const char *line = colo_qmp_lines_next(&c->in, &len, &too_long);
 
         if (line) {
-            reply = colo_qmp_dispatch(c->server->table, line, len,
-                                      &c->negotiated);
+            reply =
+                colo_qmp_dispatch(c->server->table, line, len, &c->negotiated);
         } else {
             c->more_lines = FALSE;
             if (too_long) {
@@ -266,8 +266,7 @@ static void refuse(int fd)
 {
     g_autofree char *desc =
         g_strdup_printf("too many clients (%d)", COLO_QMP_MAX_CLIENTS);
-    g_autofree char *text =
-        colo_qmp_format_error(COLO_QMP_ERROR_GENERIC, desc);
+    g_autofree char *text = colo_qmp_format_error(COLO_QMP_ERROR_GENERIC, desc);
     g_autofree char *line = g_strconcat(text, "\r\n", NULL);
 
     /* Never blocks: the socket's buffer is empty. */
@@ -284,8 +283,8 @@ static void accept_clients(gpointer owner)
     g_source_modify_unix_fd(&s->listen_source->source, s->listen_source->tag,
                             G_IO_IN);
     for (int i = 0; i < TURN_ACCEPTS; i++) {
-        int fd = accept4(s->listen_fd, NULL, NULL,
-                         SOCK_CLOEXEC | SOCK_NONBLOCK);
+        int fd =
+            accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         g_autofree char *greeting = NULL;
         Client *c;
 
@@ -338,7 +337,8 @@ static void deliver_events(gpointer owner)
 
     if (lost) {
         colo_log_warn("control socket %s: %" G_GUINT64_FORMAT " events lost: "
-                      "the control thread was busy", s->path, lost);
+                      "the control thread was busy",
+                      s->path, lost);
     }
     while ((text = g_queue_pop_head(&events))) {
         for (GList *l = s->clients; l; l = l->next) {
@@ -356,8 +356,7 @@ static void deliver_events(gpointer owner)
     }
 }
 
-void colo_qmp_server_emit(ColoQmpServer *s, const char *event,
-                          JsonObject *data)
+void colo_qmp_server_emit(ColoQmpServer *s, const char *event, JsonObject *data)
 {
     char *text = colo_qmp_format_event(event, data);
     gsize len = strlen(text);

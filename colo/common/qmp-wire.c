@@ -46,8 +46,7 @@ char *colo_qmp_lines_space(ColoQmpLines *l, gsize *room)
     return l->buf + l->end;
 }
 
-const char *colo_qmp_lines_next(ColoQmpLines *l, gsize *len,
-                                gboolean *too_long)
+const char *colo_qmp_lines_next(ColoQmpLines *l, gsize *len, gboolean *too_long)
 {
     char *line, *nl;
 
@@ -169,10 +168,14 @@ static gboolean check_tokens(const char *text, gsize len, guint max_depth,
         const char *at = p, *next = p + 1;
 
         switch (*p) {
-        case ' ': case '\t': case '\r': case '\n':
+        case ' ':
+        case '\t':
+        case '\r':
+        case '\n':
             p = next;
             continue;
-        case '{': case '[':
+        case '{':
+        case '[':
             if (depth++ == max_depth) {
                 g_set_error(error, COLO_QMP_ERROR, COLO_QMP_ERROR_GENERIC,
                             "JSON parse error: nested more than %u deep",
@@ -180,14 +183,16 @@ static gboolean check_tokens(const char *text, gsize len, guint max_depth,
                 return FALSE;
             }
             break;
-        case '}': case ']':
+        case '}':
+        case ']':
             next = depth ? next : NULL;
             break;
         case '"':
             what = "invalid string";
             next = check_string(next, end);
             break;
-        case '-': case '0' ... '9':
+        case '-':
+        case '0' ... '9':
             what = "number out of range";
             next = check_number(p, exact);
             break;

@@ -39,7 +39,8 @@ static inline void colo_qmp_lines_fed(ColoQmpLines *l, gsize n)
 
 /*
  * The next whole line without its end, NUL-terminated, valid until
- * colo_qmp_lines_space(); NULL when more bytes are needed, or with *too_long when a line passes max.
+ * colo_qmp_lines_space(); NULL when more bytes are needed, or with
+ * *too_long when a line passes max.
  */
 const char *colo_qmp_lines_next(ColoQmpLines *l, gsize *len,
                                 gboolean *too_long);

@@ -24,7 +24,8 @@ static ColoAddr *invalid(const char *text, const char *why, GError **error)
 {
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
                 "invalid address \"%s\": %s (write :PORT, HOST:PORT, "
-                "[IPv6]:PORT or unix:/PATH)", text, why);
+                "[IPv6]:PORT or unix:/PATH)",
+                text, why);
     return NULL;
 }
 
@@ -108,8 +109,7 @@ char *colo_addr_format(const ColoAddr *a)
     return g_strdup_printf("%s:%u", a->host ? a->host : "", a->port);
 }
 
-static void fail(GError **error, int err, const char *doing,
-                 const ColoAddr *a)
+static void fail(GError **error, int err, const char *doing, const ColoAddr *a)
 {
     g_autofree char *text = colo_addr_format(a);
 
@@ -202,8 +202,8 @@ static gboolean look_up(const ColoAddr *a, gint64 timeout_us, GArray *list,
 }
 
 /* The native addresses of a; NULL with error, never empty. */
-static GArray *resolve(const ColoAddr *a, gboolean listening,
-                       gint64 timeout_us, GError **error)
+static GArray *resolve(const ColoAddr *a, gboolean listening, gint64 timeout_us,
+                       GError **error)
 {
     g_autoptr(GArray) list = g_array_new(FALSE, FALSE, sizeof(Native));
 
@@ -249,8 +249,8 @@ static int connect_one(const Native *to, gint64 deadline_us, int *fd)
 {
     int on = 1, flags;
 
-    *fd = socket(to->sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                 0);
+    *fd =
+        socket(to->sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (*fd < 0) {
         return errno;
     }
@@ -310,8 +310,8 @@ static int bind_one(const Native *at, int type, int *fd)
     if (*fd < 0 ||
         (type == SOCK_STREAM &&
          setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0) ||
-        (ipv6 && setsockopt(*fd, IPPROTO_IPV6, IPV6_V6ONLY, &off,
-                            sizeof(off)) < 0) ||
+        (ipv6 &&
+         setsockopt(*fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) < 0) ||
         bind(*fd, (const struct sockaddr *)&at->sa, at->len) < 0 ||
         (type == SOCK_STREAM && listen(*fd, BACKLOG) < 0)) {
         return errno;

@@ -124,8 +124,8 @@ int colo_unix_listen(const char *path, mode_t mode, GError **error)
         int err = errno;
 
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(err),
-                    "cannot make folder %s of unix socket %s: %s", folder,
-                    path, g_strerror(err));
+                    "cannot make folder %s of unix socket %s: %s", folder, path,
+                    g_strerror(err));
         return -1;
     }
     if (!remove_stale(&sa, error)) {

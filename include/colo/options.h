@@ -36,18 +36,18 @@ typedef struct ColoOption {
      * NULL or allocated; colo_options_clear() frees it.
      */
     gpointer value;
-    const char *arg;  /* what the help calls the argument: "MS" */
-    const char *help; /* one line, names the default */
-    gint64 min, max;  /* COLO_OPT_INT */
-    const char *unit; /* COLO_OPT_INT, for messages: "ms"; or NULL */
+    const char *arg;            /* what the help calls the argument: "MS" */
+    const char *help;           /* one line, names the default */
+    gint64 min, max;            /* COLO_OPT_INT */
+    const char *unit;           /* COLO_OPT_INT, for messages: "ms"; or NULL */
     const char *const *choices; /* COLO_OPT_CHOICE, ends with NULL */
 } ColoOption;
 
 typedef struct ColoOptions {
-    const char *program; /* "colod": for messages, and the file's group */
-    const char *usage;   /* what follows "colod [OPTION...]", or NULL */
-    const char *summary; /* what the program is for */
-    gboolean words;      /* words that are no options stay in argv */
+    const char *program;    /* "colod": for messages, and the file's group */
+    const char *usage;      /* what follows "colod [OPTION...]", or NULL */
+    const char *summary;    /* what the program is for */
+    gboolean words;         /* words that are no options stay in argv */
     const ColoOption *list; /* ends with a NULL name */
 } ColoOptions;
 

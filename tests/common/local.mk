@@ -5,6 +5,7 @@ COMMON_TESTS = \
 	tests/common/test-log \
 	tests/common/test-options \
 	tests/common/test-qmp-client \
+	tests/common/test-qmp-load \
 	tests/common/test-qmp-server \
 	tests/common/test-sockaddr
 check_PROGRAMS += $(COMMON_TESTS)
@@ -26,8 +27,13 @@ tests_common_test_qmp_client_SOURCES = \
 	tests/common/test-qmp-client.c $(RAW_PEER)
 tests_common_test_qmp_client_LDADD = $(UNIT_LIBS)
 
+QMP_FIXTURE = tests/common/qmp-fixture.c tests/common/qmp-fixture.h $(RAW_PEER)
+tests_common_test_qmp_load_SOURCES = \
+	tests/common/test-qmp-load.c $(QMP_FIXTURE)
+tests_common_test_qmp_load_LDADD = $(UNIT_LIBS)
+
 tests_common_test_qmp_server_SOURCES = \
-	tests/common/test-qmp-server.c $(RAW_PEER)
+	tests/common/test-qmp-server.c $(QMP_FIXTURE)
 tests_common_test_qmp_server_LDADD = $(UNIT_LIBS)
 
 tests_common_test_sockaddr_SOURCES = \

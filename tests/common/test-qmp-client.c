@@ -81,8 +81,8 @@ static void test_call(Fixture *f, gconstpointer unused)
 
     value = colo_qmp_client_call(c, "a", NULL, 5 * SECOND, &error);
     g_assert_no_error(error);
-    g_assert_cmpint(json_array_get_length(colo_json_get_array(
-                        json_node_get_object(value), "x")),
+    g_assert_cmpint(json_array_get_length(
+                        colo_json_get_array(json_node_get_object(value), "x")),
                     ==, 2);
 
     json_object_set_string_member(args, "k", "\x1f\"\n");
@@ -183,29 +183,47 @@ typedef struct BadServer {
     const char *message;
 } BadServer;
 
-#define RAW_COMMAND RAW_NEGOTIATE, {RAW_EXPECT, "\"x\""}
+#define RAW_COMMAND                                                            \
+    RAW_NEGOTIATE,                                                             \
+    {                                                                          \
+        RAW_EXPECT, "\"x\""                                                    \
+    }
 
 static const BadServer bad_servers[] = {
-    {"garbage", {RAW_COMMAND, {RAW_SEND, "hello\n"}},
-     COLO_QMP_ERROR_PROTOCOL, "JSON parse error"},
-    {"not-an-object", {RAW_COMMAND, {RAW_SEND, "[1]\n"}},
-     COLO_QMP_ERROR_PROTOCOL, "must be a JSON object"},
+    {"garbage",
+     {RAW_COMMAND, {RAW_SEND, "hello\n"}},
+     COLO_QMP_ERROR_PROTOCOL,
+     "JSON parse error"},
+    {"not-an-object",
+     {RAW_COMMAND, {RAW_SEND, "[1]\n"}},
+     COLO_QMP_ERROR_PROTOCOL,
+     "must be a JSON object"},
     {"no-id",
-     {RAW_COMMAND, {RAW_SEND, "{\"error\": {\"class\": \"GenericError\", "
-                              "\"desc\": \"bad text\"}}\n"}},
-     COLO_QMP_ERROR_PROTOCOL, "bad text"},
-    {"no-message", {RAW_COMMAND, {RAW_SEND, "{\"id\": 2}\n"}},
-     COLO_QMP_ERROR_PROTOCOL, "no greeting, answer or event"},
-    {"too-long", {RAW_COMMAND, {RAW_FILL, NULL, COLO_QMP_MAX_REPLY + 10}},
-     COLO_QMP_ERROR_PROTOCOL, "more than 16777216 bytes"},
-    {"closed", {RAW_COMMAND, {RAW_CLOSE}},
-     COLO_QMP_ERROR_CLOSED, "closed the connection"},
-    {"cut", {RAW_COMMAND, {RAW_SEND, "{\"return\": {}, \"id\": 2"},
-             {RAW_CLOSE}},
-     COLO_QMP_ERROR_CLOSED, "closed the connection"},
+     {RAW_COMMAND,
+      {RAW_SEND, "{\"error\": {\"class\": \"GenericError\", "
+                 "\"desc\": \"bad text\"}}\n"}},
+     COLO_QMP_ERROR_PROTOCOL,
+     "bad text"},
+    {"no-message",
+     {RAW_COMMAND, {RAW_SEND, "{\"id\": 2}\n"}},
+     COLO_QMP_ERROR_PROTOCOL,
+     "no greeting, answer or event"},
+    {"too-long",
+     {RAW_COMMAND, {RAW_FILL, NULL, COLO_QMP_MAX_REPLY + 10}},
+     COLO_QMP_ERROR_PROTOCOL,
+     "more than 16777216 bytes"},
+    {"closed",
+     {RAW_COMMAND, {RAW_CLOSE}},
+     COLO_QMP_ERROR_CLOSED,
+     "closed the connection"},
+    {"cut",
+     {RAW_COMMAND, {RAW_SEND, "{\"return\": {}, \"id\": 2"}, {RAW_CLOSE}},
+     COLO_QMP_ERROR_CLOSED,
+     "closed the connection"},
     {"error-of-wrong-shape",
      {RAW_COMMAND, {RAW_SEND, "{\"error\": [], \"id\": 2}\n"}},
-     COLO_QMP_ERROR_GENERIC, "without a description"},
+     COLO_QMP_ERROR_GENERIC,
+     "without a description"},
 };
 
 static void test_bad(gconstpointer data)

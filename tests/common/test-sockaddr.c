@@ -159,10 +159,8 @@ static void check_stream(const ColoAddr *at, const char *const *to)
 
 static void test_stream(void)
 {
-    static const char *const v4[] = {"127.0.0.1:", "localhost:", ":",
-                                     NULL};
-    static const char *const every[] = {"127.0.0.1:", "[::1]:", ":",
-                                        NULL};
+    static const char *const v4[] = {"127.0.0.1:", "localhost:", ":", NULL};
+    static const char *const every[] = {"127.0.0.1:", "[::1]:", ":", NULL};
     g_autoptr(ColoAddr) one = parse("127.0.0.1:", 0);
     g_autoptr(ColoAddr) all = parse(":", 0);
 

@@ -131,8 +131,8 @@ static void fuzz_client(const uint8_t *data, size_t size, gboolean greeted)
     g_autoptr(ColoQmpClient) c = NULL;
     int fds[2];
 
-    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds),
-                    ==, 0);
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), ==,
+                    0);
     if (greeted) {
         g_assert_cmpint(write(fds[1], hello, sizeof(hello) - 1), ==,
                         sizeof(hello) - 1);

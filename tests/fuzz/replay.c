@@ -29,9 +29,8 @@ static void replay(const char *path, gboolean cuts)
 static void replay_corpus(void)
 {
     const char *srcdir = g_getenv("COLO_SRCDIR");
-    g_autofree char *folder =
-        g_build_filename(srcdir ? srcdir : ".", "tests", "fuzz", "corpus",
-                         fuzz_corpus, NULL);
+    g_autofree char *folder = g_build_filename(
+        srcdir ? srcdir : ".", "tests", "fuzz", "corpus", fuzz_corpus, NULL);
     g_autoptr(GError) error = NULL;
     g_autoptr(GDir) dir = g_dir_open(folder, 0, &error);
     const char *name;
