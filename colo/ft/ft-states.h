@@ -4,7 +4,7 @@
  *
  * The names of the modes are Kemari's enum FT_MODE; READY is ours, for a
  * connection between transactions.  docs/internals.md draws both machines
- * from these tables (colo-states prints them).
+ * from these tables (docs/states-dump prints them).
  */
 #ifndef COLO_FT_STATES_H
 #define COLO_FT_STATES_H
