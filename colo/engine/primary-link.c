@@ -152,7 +152,7 @@ static gpointer link_thread(gpointer data)
         g_mutex_lock(&l->lock);
         quit = l->quit;
         wanted = l->wanted;
-        hello = g_strdup(l->hello);
+        hello = g_memdup2(l->hello, l->hello_len);
         len = l->hello_len;
         g_mutex_unlock(&l->lock);
         if (quit) {
