@@ -165,6 +165,11 @@ gboolean colo_vm_capture_end(ColoVm *vm, gint64 *paused_us, GError **error)
         return FALSE;
     }
     if (vm->disturbed) {
+        /* Resumed by them before our stop came: stopped by us alone. */
+        if (!vm->foreign_stopped && !vm->running &&
+            !(done = colo_vm_wait(vm, colo_vm_send_cont(vm), "cont", error))) {
+            return FALSE;
+        }
         return end_disturbed(vm, error);
     }
     done = colo_vm_wait(vm, colo_vm_send_cont(vm), "cont", error);
