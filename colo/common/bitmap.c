@@ -84,6 +84,17 @@ void colo_bitmap_or(ColoBitmap *dst, const ColoBitmap *src)
     }
 }
 
+gboolean colo_bitmap_overlap(const ColoBitmap *a, const ColoBitmap *b)
+{
+    guint64 both = 0;
+
+    g_assert(a->n_bits == b->n_bits);
+    for (gsize i = 0; i < (a->n_bits + 63) / 64; i++) {
+        both |= a->words[i] & b->words[i];
+    }
+    return both != 0;
+}
+
 gsize colo_bitmap_next_run(const ColoBitmap *b, gsize from, gsize max,
                            gsize *start)
 {

@@ -110,6 +110,10 @@ ColoConfig *colo_config_parse(int argc, char **argv)
         exit(colo_options_wrong(&options, "--primary needs --peer, the "
                                           "secondary's address"));
     }
+    if (primary && !c->peer->path && !c->peer->port) {
+        exit(colo_options_wrong(&options, "--peer needs a port to connect to, "
+                                          "0 is none"));
+    }
     if (primary && (c->listen || c->fence || policy)) {
         exit(colo_options_wrong(&options, "--listen, --fence and "
                                           "--on-heartbeat-loss are the "

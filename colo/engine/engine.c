@@ -179,7 +179,19 @@ gboolean colo_engine_vm_died(ColoEngine *e)
     struct pollfd p = {.fd = e->pidfd, .events = POLLIN};
 
     /* A process that dies closes its sockets just before it is gone. */
-    return e->pidfd < 0 || poll(&p, 1, 50) > 0;
+    gboolean died = e->pidfd < 0 || poll(&p, 1, 50) > 0;
+
+    /* Its last words may be there still: that the guest shut down. */
+    if (died && e->vm) {
+        colo_vm_dispatch(e->vm, NULL);
+    }
+    return died;
+}
+
+gboolean colo_engine_vm_lost(const GError *error)
+{
+    return g_error_matches(error, COLO_VM_ERROR, COLO_VM_ERROR_GONE) ||
+           g_error_matches(error, COLO_VM_ERROR, COLO_VM_ERROR_HUNG);
 }
 
 gboolean colo_engine_wait(ColoEngine *e, int extra_fd, gint64 deadline_us,

@@ -83,6 +83,9 @@ void colo_engine_close_vm(ColoEngine *e);
  */
 gboolean colo_engine_vm_died(ColoEngine *e);
 
+/* Is the connection to QEMU over with this error of colo_vm_*()? */
+gboolean colo_engine_vm_lost(const GError *error);
+
 /*
  * Sleep until the mailbox, the VM's monitor or extra_fd (-1: none) has
  * something, or until deadline_us (monotonic, -1: none); then deliver the

@@ -117,8 +117,12 @@ gboolean primary_capture(Primary *p, GError **error)
     FtBuf *b;
 
     colo_run_state_set(e->run, COLO_RUN_CAPTURING, TRUE);
-    if (!colo_vm_capture_begin(e->vm, error)) {
-        colo_run_state_set(e->run, COLO_RUN_CAPTURING, FALSE);
+    if (!colo_vm_capture_begin(e->vm, &local)) {
+        /* A QEMU that did not answer may still take our stop, later. */
+        if (!colo_engine_vm_lost(local)) {
+            colo_run_state_set(e->run, COLO_RUN_CAPTURING, FALSE);
+        }
+        g_propagate_error(error, local);
         return FALSE;
     }
     /* The parts of this transaction go out after the pause, in one piece. */
@@ -214,7 +218,7 @@ void primary_committed(Primary *p, guint64 epoch)
 
     p->epoch = epoch;
     p->open = FALSE;
-    p->nacks = 0;
+    p->nacks = p->failures = 0;
     ft_log_reset(p->log);
     emit(p, epoch, commit_us, bytes);
     colo_engine_step(p->e, COLO_ON_COMMIT, "protected, checkpoint %" G_GUINT64_FORMAT

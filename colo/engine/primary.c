@@ -15,6 +15,9 @@
 #define REOPEN_US     (1000 * 1000)
 #define END_US        (200 * 1000) /* to tell the peer why we leave */
 #define MAX_NACKS     3
+#define MAX_FAILURES  3
+#define FAILED_US     (100 * 1000)  /* between captures that failed */
+#define GIVE_UP_US    (5 * 1000 * 1000) /* and after so many in a row */
 
 /* The pool: a part of what may be used besides the guest's own RAM. */
 static gsize pool_bytes(gsize ram_bytes)
@@ -337,6 +340,21 @@ static void show_copy(Primary *p, gsize left)
     }
 }
 
+/* QEMU is well but its state cannot be had: not to be tried all the time. */
+static void cannot_capture(Primary *p, const GError *error)
+{
+    ColoEngine *e = p->e;
+
+    p->failures = 0;
+    end_session(p, FT_CANCEL_FAILED, "the primary cannot make checkpoints");
+    colo_engine_close_vm(e);
+    colo_engine_step(e, COLO_ON_PEER_LOST,
+                     "no checkpoint can be made, the guest goes on "
+                     "unprotected; trying again in %d s: %s",
+                     GIVE_UP_US / 1000000, error->message);
+    p->reopen_at = g_get_monotonic_time() + GIVE_UP_US;
+}
+
 static void capture(Primary *p)
 {
     ColoEngine *e = p->e;
@@ -356,11 +374,16 @@ static void capture(Primary *p)
     colo_status_lock(e->status);
     e->status->cancelled++;
     colo_status_unlock(e->status);
-    if (error->domain == COLO_VM_ERROR &&
-        (error->code == COLO_VM_ERROR_GONE ||
-         error->code == COLO_VM_ERROR_HUNG)) {
+    if (colo_engine_vm_lost(error)) {
         lose_vm(p, error);
     } else if (error->domain == COLO_VM_ERROR) {
+        if (error->code != COLO_VM_ERROR_DISTURBED) {
+            if (++p->failures >= MAX_FAILURES) {
+                cannot_capture(p, error);
+                return;
+            }
+            p->not_before = g_get_monotonic_time() + FAILED_US;
+        }
         colo_log_warn("%s", error->message);
         /* Once more, when the guest runs; the pages sent stay sent. */
         ask_checkpoint(p, p->reason);
@@ -452,7 +475,8 @@ static void work(Primary *p)
         return;
     }
     if (p->phase == PHASE_IDLE && colo_vm_running(p->e->vm)) {
-        if (p->due || now >= p->next_checkpoint) {
+        if (now >= p->not_before &&
+            (p->due || now >= p->next_checkpoint)) {
             begin_closing(p);
         } else if (now >= p->next_ahead) {
             send_some_ahead(p, now);
@@ -630,7 +654,9 @@ static gint64 next_wake(const Primary *p)
         at = p->reopen_at;
     }
     if (p->phase == PHASE_IDLE && p->e->vm && colo_vm_running(p->e->vm)) {
-        at = p->due ? 0 : MIN(p->next_checkpoint, p->next_ahead);
+        at = p->due ? p->not_before
+                    : MAX(MIN(p->next_checkpoint, p->next_ahead),
+                          p->not_before);
     }
     return at == G_MAXINT64 ? -1 : at;
 }

@@ -52,6 +52,8 @@ typedef struct Primary {
     gsize cursor;           /* where copying goes on in dirty */
     FtLog *log;             /* queued in the open transaction */
     int nacks;              /* in a row */
+    int failures;           /* captures that QEMU refused, in a row */
+    gint64 not_before;      /* when the next capture may be tried */
 
     gint64 delay_us;        /* x-checkpoint-delay */
     gint64 next_checkpoint, next_ahead, ahead_interval;

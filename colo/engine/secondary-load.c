@@ -107,8 +107,11 @@ gboolean secondary_take_commit(Secondary *s, GError **error)
         return FALSE;
     }
     colo_run_state_set(s->e->run, COLO_RUN_LOADING, TRUE);
-    /* What our own guest wrote is undone, what the primary wrote is done. */
-    if (!s->periodic && !collect(s, error)) {
+    /*
+     * What our own guest wrote is undone, what the primary wrote is done.  In
+     * periodic mode it does not run; the trial load before may have written.
+     */
+    if ((first || !s->periodic) && !collect(s, error)) {
         return FALSE;
     }
     colo_bitmap_or(s->touched, h->staged);
@@ -138,6 +141,20 @@ gboolean secondary_run_guest(Secondary *s, GError **error)
     if (!s->periodic) {
         return colo_vm_cont(s->e->vm, error);
     }
+    /*
+     * Nobody wrote to the guest's RAM but us, unless somebody let it run:
+     * what it wrote is undone, as long as the cache still has the page.
+     */
+    if (!colo_vm_stop(s->e->vm, error) || !collect(s, error)) {
+        return FALSE;
+    }
+    if (colo_bitmap_overlap(s->touched, h->staged)) {
+        g_set_error_literal(error, COLO_VM_ERROR, COLO_VM_ERROR_DISTURBED,
+                            "somebody let the secondary's guest run: its RAM "
+                            "is not the last checkpoint's any more");
+        return FALSE;
+    }
+    copy_touched(s);
     /* Pages of a transaction that was never committed leave the cache. */
     while ((n = colo_bitmap_next_run(h->staged, from, G_MAXSIZE / 2, &start))) {
         memcpy(h->cache + start * COLO_PAGE_SIZE,
@@ -145,10 +162,5 @@ gboolean secondary_run_guest(Secondary *s, GError **error)
                n * COLO_PAGE_SIZE);
         from = start + n;
     }
-    /* From here on the tracker sees only what the load itself touches. */
-    if (!collect(s, error)) {
-        return FALSE;
-    }
-    colo_bitmap_clear_all(s->touched);
     return load_and_run(s, error);
 }

@@ -505,6 +505,34 @@ static void watch_staleness(Secondary *s)
     }
 }
 
+/*
+ * Somebody let a guest run that has to wait.  Without a copy to lose it is
+ * just stopped again; else what it wrote has spoilt the copy.
+ */
+static void watch_guest(Secondary *s)
+{
+    ColoEngine *e = s->e;
+    gboolean resumed = e->saw_resume;
+    g_autoptr(GError) error = NULL;
+
+    e->saw_resume = e->saw_stop = FALSE;
+    if (!resumed || !e->vm || e->state >= COLO_STATE_TAKEOVER ||
+        (s->complete && !s->periodic)) {
+        return;
+    }
+    if (!colo_vm_stop(e->vm, &error)) {
+        lose_vm(s, error->message);
+        return;
+    }
+    if (s->complete) {
+        end_conn(s, FT_CANCEL_FAILED, "somebody let the secondary's guest run");
+        forget_session(s);
+        colo_engine_step(e, COLO_ON_END, "somebody let this guest run: what it "
+                         "held of the primary is spoilt, waiting for a new "
+                         "copy");
+    }
+}
+
 static void take(Secondary *s, ColoMsg *m)
 {
     switch (m->type) {
@@ -597,6 +625,7 @@ void colo_secondary_run(ColoEngine *e)
             lose_vm(s, error->message);
         }
         watch_staleness(s);
+        watch_guest(s);
         while ((m = colo_mailbox_take(e->mailbox))) {
             take(s, m);
             colo_msg_free(m);

@@ -31,6 +31,9 @@ gsize colo_bitmap_count(const ColoBitmap *b);
 /* dst |= src; both of the same size. */
 void colo_bitmap_or(ColoBitmap *dst, const ColoBitmap *src);
 
+/* Is any bit set in both?  Both of the same size. */
+gboolean colo_bitmap_overlap(const ColoBitmap *a, const ColoBitmap *b);
+
 /*
  * Find the first run of set bits at or after from.
  * Returns its length (0: none) and its first bit in *start; a run is cut
