@@ -5,6 +5,9 @@
 #include "colo/track/tracker.h"
 
 #include <sys/mman.h>
+
+/* The length is known here: inlined it is a quarter faster than a call. */
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 struct ColoPageHash {

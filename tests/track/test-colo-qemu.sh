@@ -6,6 +6,8 @@
 
 wrapper=$COLO_BUILDDIR/colo-qemu
 unset COLO_QEMU COLO_TRACK_DEBUG LD_PRELOAD
+# Where colo-qemu itself is built with sanitizers, others may come before them
+export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0"
 
 # Stands in for QEMU: a script, as some distributions' qemu is, so the
 # library stays in LD_PRELOAD for what it starts.

@@ -30,9 +30,16 @@ cat >"$root/test/init" <<'END'
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
-mkdir -p /dev/shm
+mkdir -p /dev/shm /sys/fs/cgroup
 mount -t tmpfs tmpfs /dev/shm
 cd /dev/shm
+for module in $(cat /modules/blk.list); do insmod $module; done
+mkswap /dev/vda && swapon /dev/vda
+mount -t cgroup2 cgroup /sys/fs/cgroup
+echo +memory >/sys/fs/cgroup/cgroup.subtree_control
+mkdir /sys/fs/cgroup/test
+echo $$ >/sys/fs/cgroup/test/cgroup.procs
+export COLO_TEST_RECLAIM=/sys/fs/cgroup/test/memory.reclaim
 echo 16 >/proc/sys/vm/nr_hugepages
 echo "guest kernel $(uname -r)"
 export COLO_TRACK_LIB=/test/libcolotrack.so
@@ -48,8 +55,10 @@ chmod 755 "$root/test/init"
 (cd "$root" && find . | cpio -o -H newc --quiet -R 0:0) >"$TESTDIR/test.cpio"
 cat "$INITRD" "$TESTDIR/test.cpio" >"$TESTDIR/initrd"
 
+truncate -s 256M "$TESTDIR/swap"
 log=$TESTDIR/guest.log
 start guest qemu-system-x86_64 -nodefaults -display none -accel tcg \
+    -drive "file=$TESTDIR/swap,format=raw,if=virtio,cache=unsafe" \
     -smp 2 -m 1G -serial "file:$log" -no-reboot \
     -kernel "$KERNEL" -initrd "$TESTDIR/initrd" \
     -append "$APPEND rdinit=/test/init"

@@ -6,11 +6,14 @@
 #include "config.h"
 #include "tests/track/guest-ram.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <gio/gio.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 typedef struct Variant {
     const char *name;
@@ -159,6 +162,65 @@ static void run_dontneed(GuestRam *g, const Case *c)
         guest_ram_do(g, "touch 0 2500");
         guest_ram_check(g);
     }
+}
+
+static guint64 pages_swapped_out(void)
+{
+    g_autofree char *text = NULL;
+    const char *line;
+
+    g_assert_true(g_file_get_contents("/proc/vmstat", &text, NULL, NULL));
+    line = strstr(text, "\npswpout ");
+    return line ? g_ascii_strtoull(line + strlen("\npswpout "), NULL, 10) : 0;
+}
+
+/* Have the kernel swap out what it can; the file is memory.reclaim's. */
+static void reclaim(const char *file)
+{
+    int fd = open(file, O_WRONLY | O_CLOEXEC);
+
+    g_assert_cmpint(fd, >=, 0);
+    /* "Try again" when it got less than that, which is as good. */
+    g_assert_true(write(fd, "16M", 3) == 3 || errno == EAGAIN);
+    close(fd);
+}
+
+/* Swapping takes pages away from everybody who has them mapped. */
+static void run_reclaim(GuestRam *g, const Case *c)
+{
+    const char *file = g_getenv("COLO_TEST_RECLAIM");
+    guint64 before = pages_swapped_out();
+
+    if (!file) {
+        g_test_skip("COLO_TEST_RECLAIM names no memory.reclaim of a cgroup");
+        return;
+    }
+    guest_ram_do(g, "write 0 4096");
+    guest_ram_check(g);
+    for (int i = 0; i < 2; i++) {
+        /* Written and swapped out; the same, but read since; unchanged. */
+        guest_ram_do(g, "write 0 2500");
+        reclaim(file);
+        guest_ram_check(g);
+        guest_ram_do(g, "write 500 2500");
+        reclaim(file);
+        guest_ram_do(g, "touch 0 4096");
+        guest_ram_check(g);
+        reclaim(file);
+        guest_ram_do(g, "touch 0 2000");
+        guest_ram_check(g);
+
+        guest_ram_do(g, "run 1");
+        for (int n = 0; n < 4; n++) {
+            guest_ram_collect(g, FALSE);
+            guest_ram_copy(g);
+            reclaim(file);
+        }
+        guest_ram_do(g, "pause");
+        guest_ram_check(g);
+    }
+    /* Otherwise nothing was tested. */
+    g_assert_cmpuint(pages_swapped_out(), >, before + 2048);
 }
 
 /* Disk reads: the kernel writes to the RAM on the process's behalf. */
@@ -359,6 +421,7 @@ int main(int argc, char **argv)
             add(v, ram, "process", 16, run_process);
         }
         add(v, RAM_MEMFD, "disk", 16, run_disk);
+        add(v, RAM_MEMFD, "reclaim", 16, run_reclaim);
         add(v, RAM_MEMFD, "sparse", 300, run_sparse);
         add(v, RAM_FILE, "sparse", 300, run_sparse);
         add(v, RAM_MEMFD, "death", 16, run_death);
