@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define CHUNK_PAGES (FT_CHUNK_DATA / COLO_PAGE_SIZE)
+#define AHEAD_BUFS  12 /* in use while sending ahead: they stay warm */
 
 /* Add a page to the last run or to a new one; FALSE: no run is left. */
 static gboolean add_page(FtBuf *b, guint64 page, gboolean zero)
@@ -108,7 +109,7 @@ gboolean primary_send_ahead(Primary *p)
 {
     FtBuf *b;
 
-    while ((b = ft_pool_get(p->pool))) {
+    while ((b = ft_pool_get_below(p->pool, AHEAD_BUFS))) {
         if (!primary_fill(p, b)) {
             ft_pool_put(p->pool, b);
             return TRUE;

@@ -17,6 +17,8 @@ void ft_io_no_delay(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
+#define LOW_WATER (128 * 1024)
+
 /* Wait until the socket is ready for events; FALSE: give up. */
 static gboolean wait_ready(FtIo *io, short events, GError **error)
 {
@@ -67,6 +69,26 @@ static void advance(struct iovec **iov, int *n, gsize done)
     }
 }
 
+/*
+ * Sleep until a good part of what is missing is there: a wake for each
+ * segment that arrives would cost more than copying it.  Never more than is
+ * missing, so that the wait ends with the frame.
+ */
+static void set_low_water(FtIo *io, const struct iovec *iov, int n)
+{
+    gsize missing = 0;
+    int low;
+
+    for (int i = 0; i < n && missing < LOW_WATER; i++) {
+        missing += iov[i].iov_len;
+    }
+    low = missing < LOW_WATER ? 1 : LOW_WATER;
+    if (low != MAX(io->low_water, 1) &&
+        setsockopt(io->fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof(low)) == 0) {
+        io->low_water = low;
+    }
+}
+
 static gboolean transfer(FtIo *io, struct iovec *iov, int n, gboolean out,
                          GError **error)
 {
@@ -86,6 +108,9 @@ static gboolean transfer(FtIo *io, struct iovec *iov, int n, gboolean out,
                                 "the peer closed the ft stream");
             return FALSE;
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            if (!out) {
+                set_low_water(io, iov, n);
+            }
             if (!wait_ready(io, out ? POLLOUT : POLLIN, error)) {
                 return FALSE;
             }
@@ -95,6 +120,9 @@ static gboolean transfer(FtIo *io, struct iovec *iov, int n, gboolean out,
                         out ? "write to" : "read from", g_strerror(errno));
             return FALSE;
         }
+    }
+    if (io->low_water > 1) {
+        set_low_water(io, NULL, 0); /* the next frame may be short */
     }
     return TRUE;
 }

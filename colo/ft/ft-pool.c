@@ -11,7 +11,7 @@ struct FtPool {
     GCond freed;
     GQueue unused;      /* FtBuf: most recently used first, for the cache */
     gsize made, max;
-    gboolean wanted;    /* ft_pool_get() found none since the last wake */
+    gsize wake_at;      /* wake when so few are in use; G_MAXSIZE: no need */
     int wake;
 };
 
@@ -24,6 +24,7 @@ FtPool *ft_pool_new(gsize max_bytes, int wake)
     g_queue_init(&p->unused);
     p->max = MAX(max_bytes / (FT_CHUNK_DATA + sizeof(FtBuf)), 4);
     p->wake = wake;
+    p->wake_at = G_MAXSIZE;
     return p;
 }
 
@@ -66,17 +67,26 @@ static FtBuf *buf_new(void)
     return b;
 }
 
-FtBuf *ft_pool_get(FtPool *p)
+static gsize in_use(const FtPool *p)
 {
-    FtBuf *b;
+    return p->made - p->unused.length;
+}
+
+FtBuf *ft_pool_get_below(FtPool *p, gsize limit)
+{
+    FtBuf *b = NULL;
 
     g_mutex_lock(&p->lock);
-    b = g_queue_pop_head(&p->unused);
-    if (!b && p->made < p->max) {
-        b = buf_new();
-        p->made++;
+    limit = MIN(limit, p->max);
+    if (in_use(p) < limit) {
+        b = g_queue_pop_head(&p->unused);
+        if (!b) {
+            b = buf_new();
+            p->made++;
+        }
     }
-    p->wanted = !b;
+    /* Not for each one that comes back: a wake costs more than a copy. */
+    p->wake_at = b ? G_MAXSIZE : limit / 2;
     g_mutex_unlock(&p->lock);
     if (b) {
         b->type = FT_CHUNK_PAGES;
@@ -88,6 +98,11 @@ FtBuf *ft_pool_get(FtPool *p)
     return b;
 }
 
+FtBuf *ft_pool_get(FtPool *p)
+{
+    return ft_pool_get_below(p, p->max);
+}
+
 void ft_pool_put(FtPool *p, FtBuf *b)
 {
     guint64 one = 1;
@@ -95,8 +110,10 @@ void ft_pool_put(FtPool *p, FtBuf *b)
 
     g_mutex_lock(&p->lock);
     g_queue_push_head(&p->unused, b);
-    wake = p->wanted;
-    p->wanted = FALSE;
+    wake = p->wake_at != G_MAXSIZE && in_use(p) <= p->wake_at;
+    if (wake) {
+        p->wake_at = G_MAXSIZE;
+    }
     g_cond_signal(&p->freed);
     g_mutex_unlock(&p->lock);
     if (wake && write(p->wake, &one, sizeof(one)) < 0) {

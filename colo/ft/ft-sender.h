@@ -31,14 +31,20 @@ typedef struct FtPool FtPool;
 
 /*
  * At most max_bytes of buffers (at least four of them).  wake (an eventfd
- * of the engine's) is written when a buffer comes back after ft_pool_get()
- * found none.
+ * of the engine's) is written when half of them are free again after
+ * ft_pool_get() found none.
  */
 FtPool *ft_pool_new(gsize max_bytes, int wake);
 void ft_pool_free(FtPool *p);
 
 /* An empty buffer, or NULL when all are in use. */
 FtBuf *ft_pool_get(FtPool *p);
+
+/*
+ * The same while fewer than limit are in use.  What is sent in bulk stays
+ * in the processor's caches when few buffers take turns.
+ */
+FtBuf *ft_pool_get_below(FtPool *p, gsize limit);
 void ft_pool_put(FtPool *p, FtBuf *b);
 
 /* Wait until one is free; FALSE at deadline_us (monotonic). */
