@@ -9,7 +9,7 @@
 typedef struct Proc {
     char *name;
     pid_t pid;
-    int status;         /* waitpid(2)'s, once gone */
+    int status; /* waitpid(2)'s, once gone */
     gboolean gone;
 } Proc;
 

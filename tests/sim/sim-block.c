@@ -9,7 +9,7 @@
 
 typedef struct Node {
     char *name;
-    char *below;    /* qcow2: the node of its file; NULL: a file */
+    char *below; /* qcow2: the node of its file; NULL: a file */
     char *filename;
     int fd;
 } Node;
@@ -87,8 +87,7 @@ static char *blockdev_del(JsonObject *args, GError **error)
     Node *n = find_node(name);
 
     if (!n) {
-        return sim_fail(error, "Failed to find node with node-name='%s'",
-                        name);
+        return sim_fail(error, "Failed to find node with node-name='%s'", name);
     }
     for (guint i = 0; i < nodes->len; i++) {
         Node *above = g_ptr_array_index(nodes, i);
@@ -123,8 +122,8 @@ static char *query_nodes(JsonObject *args, GError **error)
 
 static void job_event(Job *job, const char *status)
 {
-    g_autofree char *data = g_strdup_printf(
-        "{\"status\":\"%s\",\"id\":\"%s\"}", status, job->id);
+    g_autofree char *data =
+        g_strdup_printf("{\"status\":\"%s\",\"id\":\"%s\"}", status, job->id);
 
     sim_event("JOB_STATUS_CHANGE", data);
 }

@@ -23,8 +23,8 @@ char *sim_fail(GError **error, const char *fmt, ...)
 
     va_start(ap, fmt);
     if (error) {
-        *error = g_error_new_valist(g_quark_from_static_string("sim"), 0, fmt,
-                                    ap);
+        *error =
+            g_error_new_valist(g_quark_from_static_string("sim"), 0, fmt, ap);
     }
     va_end(ap);
     return NULL;

@@ -79,15 +79,14 @@ char *sim_cmd_query_fdsets(JsonObject *args, GError **error)
         if (!first) {
             continue;
         }
-        g_string_append_printf(
-            s, "%s{\"fdset-id\":%" G_GINT64_FORMAT ",\"fds\":[",
-            s->len > 1 ? "," : "", e->set);
+        g_string_append_printf(s,
+                               "%s{\"fdset-id\":%" G_GINT64_FORMAT ",\"fds\":[",
+                               s->len > 1 ? "," : "", e->set);
         for (guint k = i; k < entries->len; k++) {
             Entry *f = &g_array_index(entries, Entry, k);
 
             if (f->set == e->set) {
-                g_string_append_printf(s,
-                                       "%s{\"fd\":%d,\"opaque\":\"%s\"}",
+                g_string_append_printf(s, "%s{\"fd\":%d,\"opaque\":\"%s\"}",
                                        k > i ? "," : "", f->fd, f->opaque);
             }
         }

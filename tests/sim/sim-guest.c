@@ -17,7 +17,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,11 +35,11 @@ enum {
 
 /* All of it little endian and without padding, as it is in the stream. */
 typedef struct SimCpu {
-    guint64 boot;   /* resets so far */
+    guint64 boot; /* resets so far */
     guint64 step;
     guint64 hash;
     guint64 rng;
-    guint64 sum;    /* of all pages' hashes */
+    guint64 sum; /* of all pages' hashes */
 } SimCpu;
 
 /*
@@ -48,8 +47,9 @@ typedef struct SimCpu {
  * whoever has it sees the guest between two steps.  Status belongs to the
  * main thread.
  */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
+/* GLib's, for a pthread_cond_t loses wake-ups in glibc 2.36 (its bug 25847). */
+static GMutex lock;
+static GCond wake;
 static SimCpu cpu;
 static gboolean running, verify, broken;
 static const char *status = "prelaunch";
@@ -77,9 +77,9 @@ static void write_line(const char *word, const char *detail)
 
 void sim_log(const char *word, const char *detail)
 {
-    pthread_mutex_lock(&lock);
+    g_mutex_lock(&lock);
     write_line(word, detail);
-    pthread_mutex_unlock(&lock);
+    g_mutex_unlock(&lock);
 }
 
 static guint64 next_random(void)
@@ -194,20 +194,20 @@ static void step(void)
         check();
     }
     if (cpu.step % LOG_STEPS == 0) {
-        write_line("chain", "");
+        write_line(broken ? "astray" : "chain", "");
     }
 }
 
-static void *vcpu(void *arg)
+static gpointer vcpu(gpointer arg)
 {
     struct timespec pause = {0, sim_options.step_us * 1000L};
 
-    pthread_mutex_lock(&lock);
+    g_mutex_lock(&lock);
     vcpu_tid = syscall(SYS_gettid);
-    pthread_cond_broadcast(&wake);
+    g_cond_broadcast(&wake);
     for (;;) {
-        while (!running || broken) {
-            pthread_cond_wait(&wake, &lock);
+        while (!running) {
+            g_cond_wait(&wake, &lock);
         }
         if (verify) {
             verify = FALSE;
@@ -216,9 +216,9 @@ static void *vcpu(void *arg)
             continue;
         }
         step();
-        pthread_mutex_unlock(&lock);
+        g_mutex_unlock(&lock);
         nanosleep(&pause, NULL);
-        pthread_mutex_lock(&lock);
+        g_mutex_lock(&lock);
     }
     return NULL;
 }
@@ -243,7 +243,6 @@ void sim_guest_boot(void)
 void sim_guest_start(void)
 {
     gsize bytes = (gsize)sim_options.ram_mib << 20;
-    pthread_t thread;
     int fd = memfd_create("memory-backend-memfd", MFD_CLOEXEC);
 
     if (fd < 0 || ftruncate(fd, bytes) < 0 ||
@@ -264,14 +263,12 @@ void sim_guest_start(void)
     }
     sim_guest_boot();
     write_line("boot", "");
-    if (pthread_create(&thread, NULL, vcpu, NULL)) {
-        exit(1);
-    }
-    pthread_mutex_lock(&lock);
+    g_thread_unref(g_thread_new("CPU 0/TCG", vcpu, NULL));
+    g_mutex_lock(&lock);
     while (!vcpu_tid) {
-        pthread_cond_wait(&wake, &lock);
+        g_cond_wait(&wake, &lock);
     }
-    pthread_mutex_unlock(&lock);
+    g_mutex_unlock(&lock);
 }
 
 gboolean sim_guest_running(void)
@@ -296,19 +293,19 @@ pid_t sim_guest_thread(void)
 
 void sim_guest_stop(const char *why)
 {
-    pthread_mutex_lock(&lock);
+    g_mutex_lock(&lock);
     running = FALSE;
-    pthread_mutex_unlock(&lock);
+    g_mutex_unlock(&lock);
     status = why;
 }
 
 void sim_guest_cont(void)
 {
-    pthread_mutex_lock(&lock);
+    g_mutex_lock(&lock);
     running = TRUE;
     status = "running";
-    pthread_cond_broadcast(&wake);
-    pthread_mutex_unlock(&lock);
+    g_cond_broadcast(&wake);
+    g_mutex_unlock(&lock);
 }
 
 /* Firmware tables and option ROMs land here and there. */
@@ -316,7 +313,7 @@ void sim_guest_scribble(void)
 {
     guint64 page = 0;
 
-    pthread_mutex_lock(&lock);
+    g_mutex_lock(&lock);
     for (int i = 0; i < SCRIBBLED; i++) {
         page = (page + 1 + (guint64)random() % (n_pages / 16)) % n_pages;
         if (sim_options.pages) {
@@ -327,7 +324,7 @@ void sim_guest_scribble(void)
         }
         fill(page, (guint64)random() << 32 | (guint64)random());
     }
-    pthread_mutex_unlock(&lock);
+    g_mutex_unlock(&lock);
 }
 
 /* The rest of the device state: all of it follows from the CPU's. */
@@ -350,7 +347,7 @@ GByteArray *sim_guest_save(void)
     char detail[64];
     guint64 digest;
 
-    pthread_mutex_lock(&lock);
+    g_mutex_lock(&lock);
     g_byte_array_append(out, (guint8 *)&cpu, sizeof(cpu));
     g_byte_array_append(out, (guint8 *)&filler, sizeof(filler));
     add_filler(out, &cpu, filler);
@@ -362,7 +359,7 @@ GByteArray *sim_guest_save(void)
     if (sim_options.pages) {
         keep_pages();
     }
-    pthread_mutex_unlock(&lock);
+    g_mutex_unlock(&lock);
     return out;
 }
 
@@ -380,12 +377,13 @@ gboolean sim_guest_load(const guint8 *data, gsize len, const char **why)
         *why = "the CPU's section is mixed up";
         return FALSE;
     }
-    pthread_mutex_lock(&lock);
+    g_mutex_lock(&lock);
     memcpy(&cpu, data, sizeof(cpu));
     verify = TRUE;
+    broken = FALSE;
     snprintf(detail, sizeof(detail), "sum=%016llx boot=%llu",
              (unsigned long long)cpu.sum, (unsigned long long)cpu.boot);
     write_line("load", detail);
-    pthread_mutex_unlock(&lock);
+    g_mutex_unlock(&lock);
     return TRUE;
 }

@@ -147,8 +147,8 @@ static guint64 find_snapshot(int fd, const char *tag)
     id_len = read_be(fd, at + 12, 2);
     tag_len = read_be(fd, at + 14, 2);
     if (tag_len >= sizeof(name) ||
-        pread(fd, name, tag_len,
-              at + 40 + read_be(fd, at + 36, 4) + id_len) != (ssize_t)tag_len ||
+        pread(fd, name, tag_len, at + 40 + read_be(fd, at + 36, 4) + id_len) !=
+            (ssize_t)tag_len ||
         strcmp(name, tag)) {
         return 0;
     }

@@ -6,7 +6,7 @@
 #include <glib.h>
 
 typedef struct SimLine {
-    gint64 time_us;     /* UNIX epoch */
+    gint64 time_us; /* UNIX epoch */
     char word[16];
     guint64 step;
     char hash[17];

@@ -24,9 +24,9 @@ enum { MAX_MONITORS = 4, MAX_LINE = 1024 * 1024 };
 
 typedef struct Monitor {
     int listen_fd;
-    int fd;             /* -1: no client */
-    int msg_fd;         /* received and not taken, or -1 */
-    gboolean ready;     /* past qmp_capabilities */
+    int fd;         /* -1: no client */
+    int msg_fd;     /* received and not taken, or -1 */
+    gboolean ready; /* past qmp_capabilities */
     ColoQmpLines lines;
     GString *out;
 } Monitor;
@@ -103,8 +103,8 @@ static void hang_up(Monitor *m)
 static void flush(Monitor *m)
 {
     while (m->fd >= 0 && m->out->len) {
-        ssize_t n = send(m->fd, m->out->str, m->out->len,
-                         MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t n =
+            send(m->fd, m->out->str, m->out->len, MSG_DONTWAIT | MSG_NOSIGNAL);
 
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
             return;

@@ -7,7 +7,10 @@
 #include <sys/prctl.h>
 
 SimOptions sim_options = {
-    .ram_mib = 16, .step_us = 500, .seed = 1, .device_bytes = 59000,
+    .ram_mib = 16,
+    .step_us = 500,
+    .seed = 1,
+    .device_bytes = 59000,
 };
 
 static const GOptionEntry entries[] = {
@@ -31,8 +34,8 @@ static const GOptionEntry entries[] = {
     {"pages", 0, 0, G_OPTION_ARG_FILENAME, &sim_options.pages,
      "Keep each page's hash of each saved state there, to say which differ",
      "DIR"},
-    {"machine", 0, 0, G_OPTION_ARG_STRING, &sim_options.machine,
-     "Its type", "NAME"},
+    {"machine", 0, 0, G_OPTION_ARG_STRING, &sim_options.machine, "Its type",
+     "NAME"},
     {"qemu-version", 0, 0, G_OPTION_ARG_STRING, &sim_options.version,
      "The version of the greeting", "X.Y.Z"},
     {NULL},

@@ -38,10 +38,9 @@ void sim_reset(gboolean by_guest)
     }
     sim_guest_boot();
     sim_log("reset", "");
-    sim_event("RESET", by_guest
-                           ? "{\"guest\":true,\"reason\":\"guest-reset\"}"
-                           : "{\"guest\":false,"
-                             "\"reason\":\"host-qmp-system-reset\"}");
+    sim_event("RESET", by_guest ? "{\"guest\":true,\"reason\":\"guest-reset\"}"
+                                : "{\"guest\":false,"
+                                  "\"reason\":\"host-qmp-system-reset\"}");
     if (was) {
         sim_guest_cont();
     }
@@ -61,8 +60,8 @@ void sim_shutdown(gboolean by_guest, const char *reason)
 
 void sim_panic(gboolean pause)
 {
-    sim_event("GUEST_PANICKED", pause ? "{\"action\":\"pause\"}"
-                                      : "{\"action\":\"poweroff\"}");
+    sim_event("GUEST_PANICKED",
+              pause ? "{\"action\":\"pause\"}" : "{\"action\":\"poweroff\"}");
     sim_stop("guest-panicked");
     if (!pause) {
         sim_shutdown(TRUE, "guest-panic");
@@ -72,10 +71,10 @@ void sim_panic(gboolean pause)
 /* --- Arranged events --- */
 
 typedef struct Arranged {
-    char *when;     /* "before" or "after" */
-    char *what;     /* a command, or "job-" and the command that starts it */
+    char *when; /* "before" or "after" */
+    char *what; /* a command, or "job-" and the command that starts it */
     char *act;
-    gint64 skip;    /* times to let it pass first */
+    gint64 skip; /* times to let it pass first */
     gint64 ms;
 } Arranged;
 

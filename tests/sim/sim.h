@@ -14,16 +14,16 @@
 #include <sys/types.h>
 
 typedef struct SimOptions {
-    char **qmp;         /* sockets, one client at a time each, as QEMU's */
+    char **qmp; /* sockets, one client at a time each, as QEMU's */
     int ram_mib;
-    int step_us;        /* from one step of the guest to the next */
-    gint64 seed;        /* what the guest finds in its RAM at boot */
-    gint64 salt;        /* its input: guests of other salts go other ways */
-    int device_bytes;   /* size of the device state */
+    int step_us;      /* from one step of the guest to the next */
+    gint64 seed;      /* what the guest finds in its RAM at boot */
+    gint64 salt;      /* its input: guests of other salts go other ways */
+    int device_bytes; /* size of the device state */
     int extra_devices;
-    gboolean stopped;   /* -S */
+    gboolean stopped; /* -S */
     char *log;
-    char *pages;        /* folder for the hashes of pages, or NULL */
+    char *pages; /* folder for the hashes of pages, or NULL */
     char *machine;
     char *version;
 } SimOptions;
@@ -34,7 +34,7 @@ extern SimOptions sim_options;
 
 void sim_guest_start(void);
 gboolean sim_guest_running(void);
-const char *sim_guest_status(void);     /* QEMU's run state */
+const char *sim_guest_status(void); /* QEMU's run state */
 void *sim_guest_ram(void);
 pid_t sim_guest_thread(void);
 
@@ -44,8 +44,8 @@ void sim_guest_cont(void);
 
 /* The guest must be stopped. */
 void sim_guest_boot(void);
-void sim_guest_scribble(void);          /* as a reset writes to RAM */
-GByteArray *sim_guest_save(void);       /* the CPU's and devices' section */
+void sim_guest_scribble(void);    /* as a reset writes to RAM */
+GByteArray *sim_guest_save(void); /* the CPU's and devices' section */
 gboolean sim_guest_load(const guint8 *data, gsize len, const char **why);
 
 /* One line of the log: time, word, the chain's step and hash. */
@@ -54,9 +54,9 @@ void sim_log(const char *word, const char *detail);
 /* --- sim-monitor.c --- */
 
 void sim_monitor_listen(const char *path);
-void sim_monitor_run(void);             /* until sim_monitor_quit() */
+void sim_monitor_run(void); /* until sim_monitor_quit() */
 void sim_monitor_quit(void);
-int sim_monitor_take_fd(void);          /* the last one received, or -1 */
+int sim_monitor_take_fd(void); /* the last one received, or -1 */
 /* data: JSON text or NULL */
 void sim_event(const char *name, const char *data);
 /* Run after the replies so far are on their way. */

@@ -39,8 +39,8 @@ static Sim *sim_new(const char *name, const char *more)
     for (int i = 0; i < 1000; i++) {
         g_clear_error(&error);
         s->vm = colo_vm_open(&options, &error);
-        if (s->vm || !g_error_matches(error, COLO_VM_ERROR,
-                                      COLO_VM_ERROR_GONE)) {
+        if (s->vm ||
+            !g_error_matches(error, COLO_VM_ERROR, COLO_VM_ERROR_GONE)) {
             break;
         }
         g_usleep(2000);
@@ -142,7 +142,8 @@ static void test_load(void)
     g_autoptr(GArray) pri = NULL, sec = NULL;
     GError *error = NULL;
 
-    g_assert_true(colo_vm_check_same(b->vm, colo_vm_description(a->vm), &error));
+    g_assert_true(
+        colo_vm_check_same(b->vm, colo_vm_description(a->vm), &error));
     g_assert_no_error(error);
     g_assert_true(colo_vm_restore_prepare(b->vm, &error));
     g_assert_no_error(error);
@@ -242,8 +243,8 @@ static void test_disturbed(void)
     g_assert_no_error(error);
     foreign(b, "{\"when\":\"before\",\"what\":\"job-snapshot-load\","
                "\"do\":\"cont\"}");
-    g_assert_false(colo_vm_load(b->vm, good.state->data, good.state->len,
-                                &error));
+    g_assert_false(
+        colo_vm_load(b->vm, good.state->data, good.state->len, &error));
     g_assert_error(error, COLO_VM_ERROR, COLO_VM_ERROR_DISTURBED);
     g_clear_error(&error);
     moment_clear(&good);
@@ -257,7 +258,7 @@ int main(int argc, char **argv)
     int r;
 
     g_test_init(&argc, &argv, NULL);
-    dir = g_dir_make_tmp("colo-sim-XXXXXX", &error);
+    dir = g_dir_make_tmp("colo-simvm-XXXXXX", &error);
     g_assert_no_error(error);
     g_test_add_func("/sim/vm/load", test_load);
     g_test_add_func("/sim/vm/notices", test_notices);

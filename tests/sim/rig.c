@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A pair of hosts on this one. */
+#include "tests/sim/rig.h"
+#include "colo/qmp-client.h"
+
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { START_MS = 5000, CALL_US = 5000 * 1000, TAIL_BYTES = 6000 };
+
+void rig_isolate(void)
+{
+    struct ifreq lo = {.ifr_name = "lo"};
+    int fd;
+
+    if (unshare(CLONE_NEWNET) < 0) {
+        return; /* not root: the ports are taken from what is free */
+    }
+    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    lo.ifr_flags = IFF_UP;
+    g_assert_cmpint(ioctl(fd, SIOCSIFFLAGS, &lo), ==, 0);
+    close(fd);
+}
+
+static void side_init(Rig *r, Side *s, const char *name)
+{
+    s->name = name;
+    s->qmp = g_strdup_printf("%s/%s.qmp", r->dir, name);
+    s->foreign = g_strdup_printf("%s/%s.foreign", r->dir, name);
+    s->control = g_strdup_printf("%s/%s.control", r->dir, name);
+    s->state_dir = g_strdup_printf("%s/%s", r->dir, name);
+    s->guest_log = g_strdup_printf("%s/%s.guest", r->dir, name);
+    s->output = g_strdup_printf("%s/%s.out", r->dir, name);
+    g_assert_cmpint(g_mkdir(s->state_dir, 0700), ==, 0);
+    s->watch = watch_new(s->control);
+}
+
+Rig *rig_new(const RigOptions *o)
+{
+    g_autoptr(GError) error = NULL;
+    Rig *r = g_new0(Rig, 1);
+
+    r->o = *o;
+    r->o.delay_ms = o->delay_ms ? o->delay_ms : 20;
+    r->o.heartbeat_timeout_ms =
+        o->heartbeat_timeout_ms ? o->heartbeat_timeout_ms : 300;
+    r->o.qmp_timeout_ms = o->qmp_timeout_ms ? o->qmp_timeout_ms : 2000;
+    r->dir = g_dir_make_tmp("colo-sim-XXXXXX", &error);
+    g_assert_no_error(error);
+    r->ft_port = free_port(SOCK_STREAM);
+    r->hb_port = free_port(SOCK_DGRAM);
+    r->link = relay_new(r->ft_port, r->hb_port);
+    side_init(r, &r->pri, "pri");
+    side_init(r, &r->sec, "sec");
+    return r;
+}
+
+static void side_clear(Side *s)
+{
+    g_clear_pointer(&s->colod, proc_free);
+    g_clear_pointer(&s->qemu, proc_free);
+    watch_free(s->watch);
+    g_free(s->qmp);
+    g_free(s->foreign);
+    g_free(s->control);
+    g_free(s->state_dir);
+    g_free(s->guest_log);
+    g_free(s->output);
+}
+
+static void remove_tree(const char *path)
+{
+    GDir *dir = g_dir_open(path, 0, NULL);
+    const char *name;
+
+    while (dir && (name = g_dir_read_name(dir))) {
+        g_autofree char *child = g_build_filename(path, name, NULL);
+
+        remove_tree(child);
+    }
+    if (dir) {
+        g_dir_close(dir);
+    }
+    g_remove(path);
+}
+
+void rig_free(Rig *r)
+{
+    if (r) {
+        side_clear(&r->pri);
+        side_clear(&r->sec);
+        relay_free(r->link);
+        if (!r->keep) {
+            remove_tree(r->dir);
+        }
+        g_free(r->dir);
+        g_free(r);
+    }
+}
+
+/* The pids that the fence has to kill. */
+static void write_pids(Rig *r)
+{
+    g_autofree char *path = g_build_filename(r->dir, "pids", NULL);
+    g_autofree char *text =
+        g_strdup_printf("%d %d\n", r->pri.qemu ? (int)r->pri.qemu->pid : 0,
+                        r->pri.colod ? (int)r->pri.colod->pid : 0);
+
+    g_assert_true(g_file_set_contents(path, text, -1, NULL));
+}
+
+static Proc *start(Side *s, const char *program, const char *env, GString *args)
+{
+    g_autofree char *path = build_path(program);
+    g_auto(GStrv) argv = NULL;
+
+    g_string_prepend_c(args, ' ');
+    g_string_prepend(args, path);
+    argv = g_strsplit(args->str, " ", -1);
+    g_string_free(args, TRUE);
+    return proc_start(s->name, s->output, env, argv);
+}
+
+/* "A" and, unless NULL, "B" */
+static void add_more(GString *args, const char *more)
+{
+    if (more) {
+        g_string_append_printf(args, " %s", more);
+    }
+}
+
+void rig_start_qemu(Rig *r, Side *s)
+{
+    gboolean primary = s == &r->pri;
+    GString *args = g_string_new(NULL);
+    g_autofree char *lib = build_path(".libs/libcolotrack.so");
+    g_autofree char *env = g_strconcat("LD_PRELOAD=", lib, NULL);
+
+    g_clear_pointer(&s->qemu, proc_free);
+    g_unlink(s->qmp);
+    s->starts++;
+    g_string_printf(args, "--qmp=%s --qmp=%s --log=%s --seed=%d --salt=%d%s",
+                    s->qmp, s->foreign, s->guest_log,
+                    primary ? 1 : 100 + (int)s->starts, primary ? 1 : 2,
+                    primary ? "" : " -S");
+    add_more(args, primary ? r->o.sim_pri : r->o.sim_sec);
+    if (g_getenv("COLO_SIM_PAGES")) {
+        g_string_append_printf(args, " --pages=%s/pri", r->dir);
+    }
+    s->qemu = start(s, "tests/sim/sim-qemu", r->o.preload ? env : NULL, args);
+    if (primary) {
+        write_pids(r);
+    }
+    /* Its monitor is the last thing that it makes before it listens. */
+    for (int i = 0; !g_file_test(s->qmp, G_FILE_TEST_EXISTS); i++) {
+        g_assert_cmpint(i, <, START_MS);
+        g_assert_true(proc_alive(s->qemu));
+        g_usleep(1000);
+    }
+}
+
+static char *fence_command(Rig *r)
+{
+    /* One word: the command line below is split at spaces. */
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    g_autofree char *script = g_build_filename(r->dir, "fence", NULL);
+    g_autofree char *text =
+        g_strdup_printf("#!/bin/sh\nexec '%s' --fence '%s'\n", self, r->dir);
+
+    g_assert_true(g_file_set_contents(script, text, -1, NULL));
+    g_assert_cmpint(g_chmod(script, 0700), ==, 0);
+    return g_steal_pointer(&script);
+}
+
+void rig_start_colod(Rig *r, Side *s)
+{
+    gboolean primary = s == &r->pri;
+    GString *args = g_string_new(NULL);
+    g_autofree char *fence = NULL;
+
+    g_clear_pointer(&s->colod, proc_free);
+    g_string_printf(args,
+                    "--name vm0 --qmp %s --control %s --state-dir %s "
+                    "--heartbeat-interval 20 --heartbeat-timeout %d "
+                    "--qmp-timeout %d --debug",
+                    s->qmp, s->control, s->state_dir, r->o.heartbeat_timeout_ms,
+                    r->o.qmp_timeout_ms);
+    if (primary) {
+        g_string_append_printf(args,
+                               " --primary --peer 127.0.0.1:%u --heartbeat "
+                               "127.0.0.1:%u --checkpoint-delay %d --mode %s",
+                               relay_tcp_port(r->link), relay_udp_port(r->link),
+                               r->o.delay_ms,
+                               r->o.periodic ? "periodic" : "colo");
+    } else {
+        g_string_append_printf(args,
+                               " --secondary --listen 127.0.0.1:%u "
+                               "--heartbeat 127.0.0.1:%u",
+                               r->ft_port, r->hb_port);
+    }
+    if (!primary && r->o.failover) {
+        fence = fence_command(r);
+        g_string_append_printf(args, " --on-heartbeat-loss failover --fence %s",
+                               fence);
+    }
+    if (r->o.tracker) {
+        g_string_append_printf(args, " --tracker %s", r->o.tracker);
+    }
+    add_more(args, primary ? r->o.colod_pri : r->o.colod_sec);
+    s->colod = start(s, "colod", NULL, args);
+    if (primary) {
+        write_pids(r);
+    }
+}
+
+void rig_start(Rig *r)
+{
+    rig_start_qemu(r, &r->pri);
+    rig_start_qemu(r, &r->sec);
+    rig_start_colod(r, &r->sec);
+    rig_start_colod(r, &r->pri);
+}
+
+gboolean rig_wait_active(Rig *r, int ms)
+{
+    gint64 start = g_get_monotonic_time();
+
+    return watch_wait(r->pri.watch, "active", ms) &&
+           watch_wait(r->sec.watch, "active",
+                      ms - (int)((g_get_monotonic_time() - start) / 1000));
+}
+
+static JsonNode *call(const char *path, const char *command, JsonObject *args,
+                      GError **error)
+{
+    g_autoptr(ColoQmpClient) c =
+        colo_qmp_client_connect(path, CALL_US, NULL, NULL, error);
+
+    if (!c) {
+        if (args) {
+            json_object_unref(args);
+        }
+        return NULL;
+    }
+    return colo_qmp_client_call(c, command, args, CALL_US, error);
+}
+
+JsonNode *rig_colod(Side *s, const char *command, JsonObject *args,
+                    GError **error)
+{
+    return call(s->control, command, args, error);
+}
+
+JsonNode *rig_qemu(Side *s, const char *command, JsonObject *args,
+                   GError **error)
+{
+    return call(s->foreign, command, args, error);
+}
+
+void rig_inject(Side *s, const char *when, const char *what, const char *act,
+                gint64 ms)
+{
+    JsonObject *args = json_object_new();
+    g_autoptr(JsonNode) node = NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (when) {
+        json_object_set_string_member(args, "when", when);
+        json_object_set_string_member(args, "what", what);
+    }
+    json_object_set_string_member(args, "do", act);
+    json_object_set_int_member(args, "ms", ms);
+    node = rig_qemu(s, "x-sim-inject", args, &error);
+    g_assert_no_error(error);
+}
+
+gboolean rig_guest_runs(Side *s, int ms)
+{
+    gint64 end = g_get_monotonic_time() + ms * G_TIME_SPAN_MILLISECOND;
+    g_autoptr(GArray) before = sim_log_read(s->guest_log);
+    guint seen = sim_log_count(before, "chain");
+
+    while (g_get_monotonic_time() < end) {
+        g_autoptr(GArray) now = NULL;
+
+        g_usleep(5000);
+        now = sim_log_read(s->guest_log);
+        if (sim_log_count(now, "chain") > seen) {
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+gboolean rig_output_has(Side *s, const char *text, int ms)
+{
+    gint64 end = g_get_monotonic_time() + ms * G_TIME_SPAN_MILLISECOND;
+
+    for (;;) {
+        g_autofree char *all = NULL;
+
+        if (g_file_get_contents(s->output, &all, NULL, NULL) &&
+            strstr(all, text)) {
+            return TRUE;
+        }
+        if (g_get_monotonic_time() > end) {
+            return FALSE;
+        }
+        g_usleep(5000);
+    }
+}
+
+static void dump(const char *path)
+{
+    g_autofree char *all = NULL;
+    g_auto(GStrv) lines = NULL;
+    gsize len;
+
+    printf("# --- %s\n", path);
+    if (g_file_get_contents(path, &all, &len, NULL)) {
+        lines = g_strsplit(all + (len > TAIL_BYTES ? len - TAIL_BYTES : 0),
+                           "\n", -1);
+        for (char **l = lines; *l; l++) {
+            /* Of a chain's steps, the last will do. */
+            if (**l && (!strstr(*l, " chain ") || !l[1] || !*l[1])) {
+                printf("#   %s\n", *l);
+            }
+        }
+    }
+}
+
+void rig_dump(Rig *r)
+{
+    dump(r->pri.output);
+    dump(r->pri.guest_log);
+    dump(r->sec.output);
+    dump(r->sec.guest_log);
+    fflush(stdout);
+}
+
+/* --- The fence command --- */
+
+static gboolean is_zombie(const char *stat)
+{
+    g_autofree char *text = NULL;
+    char *p;
+
+    return !g_file_get_contents(stat, &text, NULL, NULL) ||
+           !(p = strrchr(text, ')')) || p[2] == 'Z' || p[2] == 'X';
+}
+
+/* All its threads; the first one may be gone before the others. */
+static gboolean is_dead(int pid)
+{
+    g_autofree char *tasks = g_strdup_printf("/proc/%d/task", pid);
+    GDir *dir = g_dir_open(tasks, 0, NULL);
+    gboolean dead = TRUE;
+    const char *tid;
+
+    while (dead && dir && (tid = g_dir_read_name(dir))) {
+        g_autofree char *stat = g_build_filename(tasks, tid, "stat", NULL);
+
+        dead = is_zombie(stat);
+    }
+    if (dir) {
+        g_dir_close(dir);
+    }
+    return dead;
+}
+
+static int fence(const char *dir)
+{
+    g_autofree char *pids = g_build_filename(dir, "pids", NULL);
+    g_autofree char *fail = g_build_filename(dir, "fence.fail", NULL);
+    g_autofree char *record = g_build_filename(dir, "fence.log", NULL);
+    g_autofree char *text = NULL;
+    int pid[2] = {0};
+    FILE *f = fopen(record, "a");
+
+    if (!f || !g_file_get_contents(pids, &text, NULL, NULL) ||
+        sscanf(text, "%d %d", &pid[0], &pid[1]) != 2) {
+        return 1;
+    }
+    fprintf(f, "%lld %s\n", (long long)g_get_real_time(),
+            g_file_test(fail, G_FILE_TEST_EXISTS) ? "failed" : "fenced");
+    fclose(f);
+    if (g_file_test(fail, G_FILE_TEST_EXISTS)) {
+        return 1;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (pid[i] > 0) {
+            kill(pid[i], SIGKILL);
+        }
+        for (int k = 0; pid[i] > 0 && !is_dead(pid[i]); k++) {
+            if (k > 2000) {
+                return 1;
+            }
+            g_usleep(500);
+        }
+    }
+    return 0;
+}
+
+gboolean rig_fence_main(int argc, char **argv, int *status)
+{
+    if (argc != 3 || strcmp(argv[1], "--fence")) {
+        return FALSE;
+    }
+    *status = fence(argv[2]);
+    return TRUE;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A pair of hosts on this one: on each side a sim-qemu and the real colod,
+ * and between them a link that can be cut (relay.h).
+ */
+#ifndef TESTS_SIM_RIG_H
+#define TESTS_SIM_RIG_H
+
+#include "tests/sim/proc.h"
+#include "tests/sim/relay.h"
+#include "tests/sim/sim-log.h"
+#include "tests/sim/watch.h"
+
+typedef struct RigOptions {
+    gboolean periodic;
+    gboolean failover;                 /* else --on-heartbeat-loss wait */
+    const char *tracker;               /* NULL: auto */
+    gboolean preload;                  /* libcolotrack.so in the sim-qemus */
+    int delay_ms;                      /* 0: 20 */
+    int heartbeat_timeout_ms;          /* 0: 300 */
+    int qmp_timeout_ms;                /* 0: 2000 */
+    const char *sim_pri, *sim_sec;     /* more options of sim-qemu */
+    const char *colod_pri, *colod_sec; /* and of colod */
+} RigOptions;
+
+typedef struct Side {
+    const char *name; /* "pri", "sec" */
+    char *qmp, *foreign, *control, *state_dir;
+    char *guest_log; /* what sim-qemu writes */
+    char *output;    /* stderr of both */
+    Proc *qemu, *colod;
+    Watch *watch;
+    guint starts; /* of its QEMU */
+} Side;
+
+typedef struct Rig {
+    char *dir;
+    RigOptions o;
+    guint16 ft_port, hb_port; /* where the secondary listens */
+    Relay *link;
+    Side pri, sec;
+    gboolean keep;    /* the folder, to be looked at */
+    gboolean strayed; /* on purpose: only the last load counts */
+} Rig;
+
+/* Nothing is running yet but the link and the watches. */
+Rig *rig_new(const RigOptions *o);
+/* Ends everything. */
+void rig_free(Rig *r);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Rig, rig_free)
+
+void rig_start_qemu(Rig *r, Side *s);
+void rig_start_colod(Rig *r, Side *s);
+/* All four. */
+void rig_start(Rig *r);
+
+/* Wait until both sides are protected. */
+gboolean rig_wait_active(Rig *r, int ms);
+
+/* A command on colod's control socket, or on QEMU's second monitor. */
+JsonNode *rig_colod(Side *s, const char *command, JsonObject *args,
+                    GError **error);
+JsonNode *rig_qemu(Side *s, const char *command, JsonObject *args,
+                   GError **error);
+
+/* x-sim-inject; must succeed. */
+void rig_inject(Side *s, const char *when, const char *what, const char *act,
+                gint64 ms);
+
+/* Steps of the guest go on: a new line of its chain within ms. */
+gboolean rig_guest_runs(Side *s, int ms);
+
+/* Does colod's output hold this text?  Waits for it for at most ms. */
+gboolean rig_output_has(Side *s, const char *text, int ms);
+
+/* The end of all outputs and logs, as comments. */
+void rig_dump(Rig *r);
+
+/*
+ * main() of a program that uses rigs starts with this: a fence command is
+ * the program itself.  TRUE: it was one, and *status is its exit code.
+ */
+gboolean rig_fence_main(int argc, char **argv, int *status);
+
+/* Network of our own, so that no port is anybody else's. */
+void rig_isolate(void);
+
+#endif

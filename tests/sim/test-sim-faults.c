@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Faults of the guest, of QEMU and of people at its monitor: each ends in a
+ * clear message and a defined state; no guest is left stopped or half
+ * loaded.
+ */
+#include "tests/sim/rig-check.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SOON_MS = 8000 };
+
+/* Both modes unless a test says otherwise. */
+static Rig *active_rig(gboolean periodic, int qmp_timeout_ms)
+{
+    RigOptions o = {.periodic = periodic, .qmp_timeout_ms = qmp_timeout_ms};
+    Rig *r = rig_new(&o);
+
+    rig_start(r);
+    check_active(r);
+    return r;
+}
+
+/* The number of the next event on this side. */
+static guint from_now(Side *s)
+{
+    return watch_events(s->watch);
+}
+
+/* A checkpoint is committed from event number since on. */
+static WatchEvent next_checkpoint(Rig *r, guint since)
+{
+    WatchEvent e;
+
+    for (int i = 0; i < SOON_MS / 5; i++) {
+        if (watch_last(r->pri.watch, "COLO_CHECKPOINT", since, &e)) {
+            return e;
+        }
+        g_usleep(5000);
+    }
+    rig_dump(r);
+    g_error("no checkpoint");
+}
+
+static guint lines(Side *s, const char *word)
+{
+    g_autoptr(GArray) all = sim_log_read(s->guest_log);
+
+    return sim_log_count(all, word);
+}
+
+/* Wait until what was arranged has happened. */
+static void wait_injected(Rig *r, Side *s, guint before)
+{
+    for (int i = 0; i < SOON_MS / 5; i++) {
+        if (lines(s, "inject") > before) {
+            return;
+        }
+        g_usleep(5000);
+    }
+    rig_dump(r);
+    g_error("what was arranged on %s did not happen", s->name);
+}
+
+static void inject(Rig *r, Side *s, const char *when, const char *what,
+                   const char *act, gint64 ms)
+{
+    guint before = lines(s, "inject");
+
+    rig_inject(s, when, what, act, ms);
+    wait_injected(r, s, before);
+}
+
+/* The secondary takes over, from a whole state. */
+static void take_over(Rig *r)
+{
+    proc_kill(r->pri.qemu);
+    check_state(r, &r->sec, "alone", SOON_MS);
+    check_guest(r, &r->sec);
+}
+
+/* --- QEMU --- */
+
+static void test_primary_hangs(void)
+{
+    Rig *r = active_rig(FALSE, 300);
+
+    proc_signal(r->pri.qemu, SIGSTOP);
+    check_state(r, &r->pri, "unprotected|failed", SOON_MS);
+    check_detail(r, &r->pri, "did not answer for", 0);
+    check_state(r, &r->sec, "paused|waiting|active", SOON_MS);
+    proc_signal(r->pri.qemu, SIGCONT);
+    check_active(r);
+    check_guest(r, &r->pri);
+    take_over(r);
+    check_end(r);
+}
+
+static void test_secondary_hangs(void)
+{
+    for (int periodic = 0; periodic < 2; periodic++) {
+        Rig *r = active_rig(periodic, 300);
+
+        proc_signal(r->sec.qemu, SIGSTOP);
+        if (!periodic) {
+            check_state(r, &r->sec, "failed", SOON_MS);
+            check_detail(r, &r->sec, "did not answer for", 0);
+            check_state(r, &r->pri, "unprotected", SOON_MS);
+        }
+        check_guest(r, &r->pri);
+        proc_signal(r->sec.qemu, SIGCONT);
+        check_active(r);
+        check_guest(r, &r->pri);
+        take_over(r);
+        check_end(r);
+    }
+}
+
+static void test_monitor_slow(void)
+{
+    Rig *r = active_rig(FALSE, 2000);
+    guint since;
+
+    /* Within the timeout: only late. */
+    since = from_now(&r->pri);
+    inject(r, &r->pri, "before", "xen-save-devices-state", "hang", 300);
+    next_checkpoint(r, since);
+    check_active(r);
+    inject(r, &r->sec, "before", "job-snapshot-load", "hang", 300);
+    check_active(r);
+    check_guest(r, &r->pri);
+    take_over(r);
+    check_end(r);
+}
+
+static void test_save_fails(void)
+{
+    Rig *r = active_rig(FALSE, 2000);
+    gint64 cancelled = check_stat(&r->pri, "cancelled");
+    guint since;
+
+    inject(r, &r->pri, "before", "xen-save-devices-state", "fail", 0);
+    since = from_now(&r->pri);
+    next_checkpoint(r, since);
+    g_assert_cmpint(check_stat(&r->pri, "cancelled"), ==, cancelled + 1);
+    check_said(r, &r->pri, "xen-save-devices-state", 0);
+    check_active(r);
+    check_guest(r, &r->pri);
+    take_over(r);
+    check_end(r);
+}
+
+static void test_load_fails(void)
+{
+    Rig *r = active_rig(FALSE, 2000);
+
+    inject(r, &r->sec, "after", "job-snapshot-load", "fail", 0);
+    check_state(r, &r->sec, "failed", SOON_MS);
+    check_detail(r, &r->sec, "arranged to fail", 0);
+    check_state(r, &r->pri, "unprotected|paused", SOON_MS);
+    check_guest(r, &r->pri);
+    check_active(r);
+    check_guest(r, &r->pri);
+    take_over(r);
+    check_end(r);
+}
+
+/* More device state than the secondary has room for. */
+static void test_state_too_large(void)
+{
+    Rig *r = active_rig(FALSE, 2000);
+
+    inject(r, &r->pri, NULL, NULL, "grow", 5000000);
+    check_state(r, &r->pri, "unprotected", SOON_MS);
+    check_detail(r, &r->pri, "device state of 50000", SOON_MS);
+    check_guest(r, &r->pri);
+    inject(r, &r->pri, NULL, NULL, "grow", 59000);
+    check_active(r);
+    check_guest(r, &r->pri);
+    take_over(r);
+    check_end(r);
+}
+
+/* --- The guest --- */
+
+static void test_reset(void)
+{
+    for (int periodic = 0; periodic < 2; periodic++) {
+        Rig *r = active_rig(periodic, 2000);
+        guint since = from_now(&r->pri);
+        g_autoptr(GArray) sec = NULL;
+        const SimLine *load;
+
+        inject(r, &r->pri, NULL, NULL, "guest-reset", 0);
+        for (int i = 0; i < 2; i++) {
+            next_checkpoint(r, since);
+            since = from_now(&r->pri);
+        }
+        check_active(r);
+        take_over(r);
+        sec = sim_log_read(r->sec.guest_log);
+        load = sim_log_last(sec, "load", 0);
+        g_assert_nonnull(load);
+        g_assert_nonnull(strstr(load->detail, "boot=2"));
+        check_end(r);
+    }
+}
+
+static void test_shutdown(void)
+{
+    static const char *const ways[] = {"guest-shutdown", "panic", "quit"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(ways); i++) {
+        Rig *r = active_rig(i % 2, 2000);
+
+        if (i == 2) {
+            g_autoptr(JsonNode) node = rig_qemu(&r->pri, "quit", NULL, NULL);
+        } else {
+            rig_inject(&r->pri, NULL, NULL, ways[i], 0);
+        }
+        check_state(r, &r->pri, "ended", SOON_MS);
+        check_detail(r, &r->pri, "shut down", 0);
+        check_state(r, &r->sec, "ended", SOON_MS);
+        check_guest_stopped(r, &r->sec);
+        g_assert_true(proc_alive(r->pri.colod) && proc_alive(r->sec.colod));
+        check_end(r);
+    }
+}
+
+/* Paused by its panic: nothing to protect until somebody resets it. */
+static void test_panic(void)
+{
+    Rig *r = active_rig(TRUE, 2000);
+    g_autoptr(JsonNode) reset = NULL, cont = NULL;
+    WatchStatus s;
+
+    inject(r, &r->pri, NULL, NULL, "panic-pause", 0);
+    check_said(r, &r->pri, "panicked", SOON_MS);
+    check_guest_stopped(r, &r->pri);
+    watch_status(r->sec.watch, &s);
+    g_assert_cmpstr(s.state, !=, "alone");
+    reset = rig_qemu(&r->pri, "system_reset", NULL, NULL);
+    g_assert_nonnull(reset);
+    /* Reset makes it runnable again. */
+    inject(r, &r->pri, NULL, NULL, "cont", 0);
+    check_guest(r, &r->pri);
+    check_active(r);
+    take_over(r);
+    check_end(r);
+}
+
+/* --- Others at the monitor --- */
+
+static void test_others_in_capture(void)
+{
+    static const struct {
+        const char *when, *what, *act;
+        gboolean stopped; /* in the end, by them */
+    } cases[] = {
+        {"before", "stop", "stop-cont", FALSE},
+        {"before", "xen-save-devices-state", "cont", FALSE},
+        {"before", "xen-save-devices-state", "cont-stop", TRUE},
+        {"after", "xen-save-devices-state", "cont", FALSE},
+        {"after", "xen-save-devices-state", "cont-stop", TRUE},
+        {"before", "cont", "cont", FALSE},
+        {"after", "cont", "stop", TRUE},
+        {"after", "cont", "stop-cont", FALSE},
+    };
+
+    for (int periodic = 0; periodic < 2; periodic++) {
+        Rig *r = active_rig(periodic, 2000);
+
+        for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+            guint since;
+
+            inject(r, &r->pri, cases[i].when, cases[i].what, cases[i].act, 0);
+            if (cases[i].stopped) {
+                g_usleep(60 * 1000); /* three checkpoints would be due */
+                check_guest_stopped(r, &r->pri);
+                inject(r, &r->pri, NULL, NULL, "cont", 0);
+            }
+            since = from_now(&r->pri);
+            next_checkpoint(r, since);
+            check_guest(r, &r->pri);
+            check_active(r);
+        }
+        take_over(r);
+        check_end(r);
+    }
+}
+
+static void test_others_in_load(void)
+{
+    static const struct {
+        const char *when, *what, *act;
+    } cases[] = {
+        {"before", "job-snapshot-load", "cont"},
+        {"after", "job-snapshot-load", "cont"},
+        {"after", "job-snapshot-load", "cont-stop"},
+        {"before", "snapshot-load", "cont"},
+        {"after", "cont", "stop"},
+        {"before", "cont", "cont"},
+    };
+    Rig *r = active_rig(FALSE, 2000);
+
+    r->strayed = TRUE; /* by them, while half loaded */
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        guint since;
+
+        inject(r, &r->sec, cases[i].when, cases[i].what, cases[i].act, 0);
+        check_active(r);
+        since = from_now(&r->pri);
+        next_checkpoint(r, since);
+        check_active(r);
+        check_guest(r, &r->pri);
+    }
+    take_over(r);
+    check_end(r);
+}
+
+/* Somebody lets the secondary's waiting guest run, and it writes. */
+static void test_others_on_secondary(void)
+{
+    for (int i = 0; i < 3; i++) {
+        Rig *r = active_rig(TRUE, 2000);
+
+        r->strayed = TRUE;
+        inject(r, &r->sec, NULL, NULL, i == 1 ? "cont-stop" : "cont", 0);
+        if (i < 2) {
+            check_said(r, &r->sec, "somebody let this guest run", SOON_MS);
+            check_active(r);
+            check_guest_stopped(r, &r->sec);
+            take_over(r);
+        } else {
+            /* Just before the takeover: from a whole state, or not at all. */
+            proc_kill(r->pri.qemu);
+            check_state(r, &r->sec, "alone|failed|waiting", SOON_MS);
+            if (!watch_wait(r->sec.watch, "alone", 0)) {
+                check_guest_stopped(r, &r->sec);
+                rig_free(r);
+                continue;
+            }
+            check_guest(r, &r->sec);
+        }
+        check_end(r);
+    }
+}
+
+/* A stop of others, a long one, and a takeover out of it. */
+static void test_stopped_by_others(void)
+{
+    Rig *r = active_rig(FALSE, 2000);
+
+    inject(r, &r->pri, NULL, NULL, "stop", 0);
+    check_guest_stopped(r, &r->pri);
+    g_usleep(400 * 1000);
+    check_active(r);
+    check_guest_stopped(r, &r->pri);
+    take_over(r);
+    check_end(r);
+}
+
+/* --- colod --- */
+
+/* Killed in the middle of a capture; the guest is not left stopped. */
+static void test_killed_in_capture(void)
+{
+    static const struct {
+        const char *when, *what;
+    } points[] = {
+        {"after", "stop"},
+        {"before", "xen-save-devices-state"},
+        {"after", "xen-save-devices-state"},
+        {"before", "cont"},
+    };
+    Rig *r = active_rig(FALSE, 2000);
+
+    for (guint i = 0; i < G_N_ELEMENTS(points); i++) {
+        guint before = lines(&r->pri, "inject");
+
+        /* While QEMU is busy there, colod is killed. */
+        rig_inject(&r->pri, points[i].when, points[i].what, "hang", 100);
+        wait_injected(r, &r->pri, before);
+        proc_kill(r->pri.colod);
+        rig_start_colod(r, &r->pri);
+        check_guest(r, &r->pri);
+        check_active(r);
+    }
+    take_over(r);
+    check_end(r);
+}
+
+static void test_quit(void)
+{
+    Rig *r = active_rig(FALSE, 2000);
+    g_autoptr(JsonNode) a = NULL, b = NULL;
+
+    a = rig_colod(&r->sec, "quit", NULL, NULL);
+    check_exit(r, &r->sec, 0, "");
+    check_state(r, &r->pri, "unprotected", SOON_MS);
+    check_guest(r, &r->pri);
+    rig_start_colod(r, &r->sec);
+    check_active(r);
+    b = rig_colod(&r->pri, "quit", NULL, NULL);
+    check_exit(r, &r->pri, 0, "");
+    check_guest(r, &r->pri);
+    check_state(r, &r->sec, "waiting|paused", SOON_MS);
+    rig_start_colod(r, &r->pri);
+    check_active(r);
+    take_over(r);
+    check_end(r);
+}
+
+/* The fence says no: nobody takes over; the operator still can. */
+static void test_fence_fails(void)
+{
+    RigOptions o = {.failover = TRUE};
+    Rig *r = rig_new(&o);
+    g_autofree char *fail = g_build_filename(r->dir, "fence.fail", NULL);
+    g_autoptr(JsonNode) node = NULL;
+
+    rig_start(r);
+    check_active(r);
+    g_assert_true(g_file_set_contents(fail, "", 0, NULL));
+    relay_cut(r->link, TRUE, TRUE);
+    proc_kill(r->pri.qemu);
+    proc_kill(r->pri.colod);
+    check_detail(r, &r->sec, "fence command failed", SOON_MS);
+    check_state(r, &r->sec, "paused", 0);
+    node = rig_colod(&r->sec, "x-colo-lost-heartbeat", NULL, NULL);
+    g_assert_nonnull(node);
+    check_state(r, &r->sec, "alone", SOON_MS);
+    check_guest(r, &r->sec);
+    check_end(r);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*func)(void);
+    } tests[] = {
+        {"primary-hangs", test_primary_hangs},
+        {"secondary-hangs", test_secondary_hangs},
+        {"monitor-slow", test_monitor_slow},
+        {"save-fails", test_save_fails},
+        {"load-fails", test_load_fails},
+        {"state-too-large", test_state_too_large},
+        {"reset", test_reset},
+        {"shutdown", test_shutdown},
+        {"panic", test_panic},
+        {"others-in-capture", test_others_in_capture},
+        {"others-in-load", test_others_in_load},
+        {"others-on-secondary", test_others_on_secondary},
+        {"stopped-by-others", test_stopped_by_others},
+        {"killed-in-capture", test_killed_in_capture},
+        {"quit", test_quit},
+        {"fence-fails", test_fence_fails},
+    };
+    int status;
+
+    if (rig_fence_main(argc, argv, &status)) {
+        return status;
+    }
+    g_test_init(&argc, &argv, NULL);
+    rig_isolate();
+    for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {
+        g_autofree char *path =
+            g_strdup_printf("/sim/faults/%s", tests[i].name);
+
+        g_test_add_func(path, tests[i].func);
+    }
+    return g_test_run();
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Watching a colod. */
+#include "tests/sim/watch.h"
+#include "colo/common/qmp-wire.h"
+#include "colo/qmp-client.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum {
+    CONNECT_US = 1000 * 1000,
+    ANSWER_US = 5000 * 1000,
+    REST_US = 4000,
+};
+
+struct Watch {
+    char *control;
+    GThread *thread;
+    ColoQmpClient *client; /* the thread's own */
+
+    GMutex lock; /* guards all below */
+    GCond changed;
+    gboolean quit;
+    WatchStatus status;
+    GArray *events; /* of WatchEvent */
+    gint64 worst_us;
+};
+
+/*
+ * For how long a thread was ready to run but had to wait for a processor,
+ * so far, in nanoseconds: what the machine's other load costs.
+ */
+static gint64 waited_ns(pid_t tid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/schedstat", (int)tid);
+    g_autofree char *text = NULL;
+    long long ran, waited;
+
+    return g_file_get_contents(path, &text, NULL, NULL) &&
+                   sscanf(text, "%lld %lld", &ran, &waited) == 2
+               ? waited
+               : 0;
+}
+
+/* The same for both ends of a question: us, and colod's control thread. */
+static gint64 late_us(Watch *w)
+{
+    return (waited_ns((pid_t)syscall(SYS_gettid)) +
+            waited_ns(colo_qmp_client_peer_pid(w->client))) /
+           1000;
+}
+
+static void copy(char *to, gsize size, JsonObject *o, const char *name)
+{
+    const char *text = o ? colo_json_get_string(o, name) : NULL;
+
+    g_strlcpy(to, text ? text : "", size);
+}
+
+static void on_event(const char *name, JsonObject *data, gint64 time_us,
+                     gpointer user_data)
+{
+    Watch *w = user_data;
+    WatchEvent e = {.time_us = time_us};
+    gint64 epoch = 0;
+
+    g_strlcpy(e.name, name, sizeof(e.name));
+    copy(e.state, sizeof(e.state), data, "state");
+    copy(e.reason, sizeof(e.reason), data, "reason");
+    if (data) {
+        colo_json_get_int(data, "epoch", &epoch);
+    }
+    e.epoch = epoch;
+    g_mutex_lock(&w->lock);
+    g_array_append_val(w->events, e);
+    g_cond_broadcast(&w->changed);
+    g_mutex_unlock(&w->lock);
+}
+
+static void take_status(Watch *w, JsonObject *o, gint64 took, gint64 late)
+{
+    WatchStatus *s = &w->status;
+    gint64 epoch = 0;
+
+    g_mutex_lock(&w->lock);
+    s->connected = TRUE;
+    s->serial++;
+    copy(s->state, sizeof(s->state), o, "state");
+    copy(s->mode, sizeof(s->mode), o, "mode");
+    copy(s->reason, sizeof(s->reason), o, "reason");
+    copy(s->heartbeat, sizeof(s->heartbeat), o, "heartbeat");
+    copy(s->tracker, sizeof(s->tracker), o, "tracker");
+    copy(s->detail, sizeof(s->detail), o, "detail");
+    s->guest_running = FALSE;
+    colo_json_get_bool(o, "guest-running", &s->guest_running);
+    colo_json_get_int(o, "epoch", &epoch);
+    s->epoch = epoch;
+    w->worst_us = MAX(w->worst_us, took - late);
+    g_cond_broadcast(&w->changed);
+    g_mutex_unlock(&w->lock);
+}
+
+/* FALSE: the connection is over. */
+static gboolean ask(Watch *w)
+{
+    g_autoptr(GError) error = NULL;
+    gint64 late = late_us(w), start = g_get_monotonic_time(), took;
+    g_autoptr(JsonNode) node = colo_qmp_client_call(
+        w->client, "query-colo-status", NULL, ANSWER_US, &error);
+
+    if (!node) {
+        if (g_error_matches(error, COLO_QMP_ERROR, COLO_QMP_ERROR_TIMEOUT)) {
+            g_mutex_lock(&w->lock);
+            w->worst_us = ANSWER_US;
+            g_mutex_unlock(&w->lock);
+        }
+        return FALSE;
+    }
+    took = g_get_monotonic_time() - start;
+    take_status(w, json_node_get_object(node), took, late_us(w) - late);
+    colo_qmp_client_wait_any(w->client, g_get_monotonic_time() + REST_US, NULL);
+    return TRUE;
+}
+
+static gboolean quitting(Watch *w)
+{
+    gboolean quit;
+
+    g_mutex_lock(&w->lock);
+    quit = w->quit;
+    g_mutex_unlock(&w->lock);
+    return quit;
+}
+
+static gpointer run(gpointer data)
+{
+    Watch *w = data;
+
+    while (!quitting(w)) {
+        if (!w->client) {
+            w->client = colo_qmp_client_connect(w->control, CONNECT_US,
+                                                on_event, w, NULL);
+            if (!w->client) {
+                g_usleep(REST_US);
+                continue;
+            }
+        }
+        if (!ask(w)) {
+            g_clear_pointer(&w->client, colo_qmp_client_free);
+            g_mutex_lock(&w->lock);
+            w->status.connected = FALSE;
+            w->status.state[0] = '\0';
+            w->status.guest_running = FALSE;
+            g_cond_broadcast(&w->changed);
+            g_mutex_unlock(&w->lock);
+        }
+    }
+    g_clear_pointer(&w->client, colo_qmp_client_free);
+    return NULL;
+}
+
+Watch *watch_new(const char *control)
+{
+    Watch *w = g_new0(Watch, 1);
+
+    w->control = g_strdup(control);
+    w->events = g_array_new(FALSE, FALSE, sizeof(WatchEvent));
+    g_mutex_init(&w->lock);
+    g_cond_init(&w->changed);
+    w->thread = g_thread_new("watch", run, w);
+    return w;
+}
+
+void watch_free(Watch *w)
+{
+    if (w) {
+        g_mutex_lock(&w->lock);
+        w->quit = TRUE;
+        g_mutex_unlock(&w->lock);
+        g_thread_join(w->thread);
+        g_array_unref(w->events);
+        g_mutex_clear(&w->lock);
+        g_cond_clear(&w->changed);
+        g_free(w->control);
+        g_free(w);
+    }
+}
+
+void watch_status(Watch *w, WatchStatus *s)
+{
+    g_mutex_lock(&w->lock);
+    *s = w->status;
+    g_mutex_unlock(&w->lock);
+}
+
+/* Called with the lock held. */
+static gboolean is_in(const Watch *w, char **states)
+{
+    return w->status.connected &&
+           g_strv_contains((const char *const *)states, w->status.state);
+}
+
+gboolean watch_wait(Watch *w, const char *states, int ms)
+{
+    gint64 end = g_get_monotonic_time() + ms * G_TIME_SPAN_MILLISECOND;
+    g_auto(GStrv) wanted = g_strsplit(states, "|", -1);
+    gboolean ok;
+
+    g_mutex_lock(&w->lock);
+    while (!(ok = is_in(w, wanted)) &&
+           g_cond_wait_until(&w->changed, &w->lock, end)) {
+    }
+    g_mutex_unlock(&w->lock);
+    return ok;
+}
+
+guint watch_events(Watch *w)
+{
+    guint n;
+
+    g_mutex_lock(&w->lock);
+    n = w->events->len;
+    g_mutex_unlock(&w->lock);
+    return n;
+}
+
+WatchEvent watch_event(Watch *w, guint i)
+{
+    WatchEvent e;
+
+    g_mutex_lock(&w->lock);
+    e = g_array_index(w->events, WatchEvent, i);
+    g_mutex_unlock(&w->lock);
+    return e;
+}
+
+gboolean watch_last(Watch *w, const char *name, guint from, WatchEvent *e)
+{
+    gboolean found = FALSE;
+
+    g_mutex_lock(&w->lock);
+    for (guint i = w->events->len; !found && i-- > from;) {
+        *e = g_array_index(w->events, WatchEvent, i);
+        found = g_str_equal(e->name, name);
+    }
+    g_mutex_unlock(&w->lock);
+    return found;
+}
+
+gint64 watch_worst_us(Watch *w)
+{
+    gint64 us;
+
+    g_mutex_lock(&w->lock);
+    us = w->worst_us;
+    g_mutex_unlock(&w->lock);
+    return us;
+}
