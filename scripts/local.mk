@@ -5,7 +5,7 @@ EXTRA_DIST += .ci/run scripts/check scripts/demo scripts/lib.sh
 
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 	--errors-for-leak-kinds=definite --show-leak-kinds=definite \
-	--fair-sched=yes
+	--fair-sched=yes --suppressions=$(abs_top_srcdir)/tests/valgrind.supp
 # Those that do not race against a real process's speed
 VALGRIND_TESTS = ^tests/(test-bitmap|common/|ft/)[^.]*$$
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Tests of colo/common/
+EXTRA_DIST += tests/valgrind.supp
 COMMON_TESTS = \
 	tests/common/test-histogram \
 	tests/common/test-log \

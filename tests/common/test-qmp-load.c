@@ -107,9 +107,10 @@ static void test_big_replies(QmpFixture *f, gconstpointer unused)
 
 /*
  * Calls while something else goes on: none may be kept waiting.  A machine
- * with more to do than it can may be late now and then.
+ * with more to do than it can, or valgrind, is late at times (16 of 100 were
+ * seen); a server that waits for the wrong client is late each time.
  */
-enum { CALLS = 100, MAY_BE_LATE = 10 };
+enum { CALLS = 100, MAY_BE_LATE = 50 };
 
 static int call_is_late(ColoQmpClient *c, const char *command, JsonObject *args)
 {
