@@ -130,7 +130,7 @@ int main(int argc, char **argv)
                          RIG_PATIENCE_S + WARM_UP * interval / 1000);
     rig_qmp_pump(&r->sec.ctl, 10);
     measure(r, o.periodic);
-    intact = rig_chain_ok(&r->pri, 0, "0");
+    intact = rig_chain_ok(&r->pri, 0, "");
     rig_free(r);
     return intact ? 0 : 1;
 }

@@ -48,7 +48,7 @@ static double take_over_once(const RigOptions *o, gboolean host)
     /* A gap counts only if the guest is whole. */
     offset = rig_console_size(&r->sec);
     rig_wait_steps(&r->sec, 10, RIG_PATIENCE_S);
-    if (!rig_guest_runs(&r->sec) || !rig_chain_ok(&r->sec, 0, "any") ||
+    if (!rig_guest_runs(&r->sec) || !rig_chain_ok(&r->sec, 0, RIG_SEAMS) ||
         !rig_first_step(&r->sec, offset)) {
         rig_die("the guest is not whole after the takeover");
     }

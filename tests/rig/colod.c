@@ -7,6 +7,22 @@
 
 #define FT_PORT 8888
 
+/*
+ * Out of band, as a power switch is: kills the peer's QEMU, if the rig has
+ * not reaped it yet, and waits for its end.
+ */
+static char *fence_command(const RigSide *s)
+{
+    const RigSide *peer = s == &s->rig->pri ? &s->rig->sec : &s->rig->pri;
+
+    return g_strdup_printf(
+        "pid=$(cat %s 2>/dev/null) || exit 0; kill -KILL $pid 2>/dev/null; "
+        "for i in $(seq 500); do "
+        "case $(cut -d' ' -f3 /proc/$pid/stat 2>/dev/null) in "
+        "''|Z) exit 0 ;; esac; sleep 0.01; done; exit 1",
+        peer->pid_file);
+}
+
 void rig_spawn_colod(RigSide *s)
 {
     const RigOptions *o = &s->rig->o;
@@ -29,8 +45,8 @@ void rig_spawn_colod(RigSide *s)
     } else {
         rig_add(argv, "--secondary --listen %s:%d", repl, FT_PORT);
         if (o->failover) {
-            rig_add(argv, "--on-heartbeat-loss failover --fence %s",
-                    o->fence ? o->fence : "true");
+            rig_add(argv, "--on-heartbeat-loss failover --fence");
+            g_ptr_array_add(argv, fence_command(s));
         }
     }
     rig_add(argv, "--tracker %s %s", o->tracker ? o->tracker : "auto",
@@ -121,6 +137,14 @@ gint64 rig_epoch(RigSide *s)
         epoch = json_object_get_int_member(ev->data, "epoch");
     }
     return epoch;
+}
+
+char *rig_detail(RigSide *s)
+{
+    g_autoptr(JsonNode) node = rig_qmp(&s->ctl, "query-colo-status", NULL);
+
+    return g_strdup(
+        json_object_get_string_member(json_node_get_object(node), "detail"));
 }
 
 gint64 rig_int(RigSide *s, const char *query, const char *member)

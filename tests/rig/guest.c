@@ -18,6 +18,7 @@ void rig_start_qemu(RigSide *s)
     const RigOptions *o = &r->o;
     g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
     g_autofree char *out = g_build_filename(s->dir, "qemu.log", NULL);
+    g_autofree char *pid = NULL;
 
     rig_add(argv,
             "%s -name %s -nodefaults -display none -accel tcg -smp %u "
@@ -54,11 +55,15 @@ void rig_start_qemu(RigSide *s)
     unlink(s->console);
     g_file_set_contents(s->console, "", 0, NULL);
     s->qemu = rig_spawn(s->ns, out, (char **)argv->pdata);
+    pid = g_strdup_printf("%d", (int)s->qemu);
+    g_file_set_contents(s->pid_file, pid, -1, NULL);
     rig_qmp_connect(&s->mon, s->monitor, RIG_PATIENCE_S);
 }
 
 void rig_kill_qemu(RigSide *s)
 {
+    /* A pid that was reaped may soon be somebody else's. */
+    unlink(s->pid_file);
     rig_end(&s->qemu, SIGKILL);
     rig_qmp_pump(&s->mon, 0);
     g_clear_pointer(&s->mon.client, colo_qmp_client_free);
@@ -208,16 +213,10 @@ gboolean rig_guest_runs(RigSide *s)
                                           "running");
 }
 
-gboolean rig_chain_ok(const RigSide *s, gsize offset, const char *seams)
+gboolean rig_chain_ok(const RigSide *s, gsize offset, const char *options)
 {
     g_autofree char *part = g_build_filename(s->dir, "part.log", NULL);
-    char *argv[] = {"chain-check",
-                    "--seams",
-                    (char *)seams,
-                    "--back",
-                    (char *)(strcmp(seams, "0") ? "any" : "0"),
-                    part,
-                    NULL};
+    g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
     g_autofree char *text = NULL, *out = NULL;
     gsize len;
 
@@ -226,9 +225,16 @@ gboolean rig_chain_ok(const RigSide *s, gsize offset, const char *seams)
                              NULL)) {
         rig_die("cannot read %s", s->console);
     }
-    if (!rig_run(-1, argv, &out)) {
+    rig_add(argv, "chain-check %s %s", options, part);
+    g_ptr_array_add(argv, NULL);
+    if (!rig_run(-1, (char **)argv->pdata, &out)) {
         g_printerr("# %s: %s", s->name, out);
         return FALSE;
     }
     return TRUE;
+}
+
+void rig_operator(RigSide *s, const char *command, const char *args)
+{
+    json_node_unref(rig_qmp(&s->mon, command, args));
 }

@@ -136,6 +136,7 @@ static void new_side(Rig *r, RigSide *s, const char *name, int number)
     s->console = g_build_filename(s->dir, "console.log", NULL);
     s->control = g_build_filename(s->dir, "colod.qmp", NULL);
     s->log = g_build_filename(s->dir, "colod.log", NULL);
+    s->pid_file = g_build_filename(s->dir, "qemu.pid", NULL);
     if (g_mkdir(s->dir, 0755) < 0) {
         rig_die("cannot make %s", s->dir);
     }
@@ -230,6 +231,7 @@ static void free_side(RigSide *s)
     g_free(s->console);
     g_free(s->control);
     g_free(s->log);
+    g_free(s->pid_file);
 }
 
 void rig_free(Rig *r)

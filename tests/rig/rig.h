@@ -40,7 +40,7 @@ typedef struct RigSide {
     gboolean primary;
     int ns;            /* network namespace; -1: without power */
     pid_t qemu, colod; /* 0: not there */
-    char *dir, *qmp, *monitor, *serial, *console, *control, *log;
+    char *dir, *qmp, *monitor, *serial, *console, *control, *log, *pid_file;
     RigQmp ctl; /* to colod */
     RigQmp mon; /* to QEMU: the operator's own monitor */
 } RigSide;
@@ -58,8 +58,8 @@ typedef struct RigOptions {
     guint delay_ms;       /* 20000 */
     const char *tracker;  /* auto */
     const char *compress; /* none */
-    gboolean failover;    /* --on-heartbeat-loss failover, with fence */
-    const char *fence;    /* true */
+    gboolean failover;    /* --on-heartbeat-loss failover, with a fence that
+                             kills the primary's QEMU by its pid */
     const char *colod;    /* more options for both colods; NULL */
 } RigOptions;
 
@@ -126,6 +126,8 @@ void rig_add(GPtrArray *argv, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 void rig_start_qemu(RigSide *s);
 void rig_kill_qemu(RigSide *s);
 void rig_wait_boot(RigSide *s);
+/* A command of the operator, typed at QEMU's own monitor. */
+void rig_operator(RigSide *s, const char *command, const char *args);
 /* Type a command; wait for a line that begins with answer, unless NULL. */
 void rig_type(RigSide *s, const char *command, const char *answer, int seconds);
 gsize rig_console_size(const RigSide *s);
@@ -137,9 +139,10 @@ gboolean rig_stands_still(RigSide *s, guint ms);
 gboolean rig_guest_runs(RigSide *s); /* as QEMU says */
 /*
  * chain-check over the console's log from offset on; says on stderr what is
- * wrong.  seams: how many are allowed, "any" or a number.
+ * wrong.  options: of chain-check; RIG_SEAMS for a guest that was loaded.
  */
-gboolean rig_chain_ok(const RigSide *s, gsize offset, const char *seams);
+#define RIG_SEAMS "--seams any --back any"
+gboolean rig_chain_ok(const RigSide *s, gsize offset, const char *options);
 
 /* --- qmp.c -------------------------------------------------------------- */
 
@@ -174,6 +177,8 @@ void rig_wait_state(RigSide *s, const char *state, int seconds);
 void rig_wait_checkpoints(RigSide *s, guint n, int seconds);
 /* Epoch of the last COLO_CHECKPOINT seen, 0: none. */
 gint64 rig_epoch(RigSide *s);
+/* The sentence for the operator. */
+char *rig_detail(RigSide *s);
 gint64 rig_int(RigSide *s, const char *query, const char *member);
 double rig_event_number(const RigEvent *ev, const char *member);
 
