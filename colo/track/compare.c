@@ -23,6 +23,7 @@ static gboolean compare_arm(ColoTracker *t, GError **error)
 
     c->extents = colo_ram_extents_new(t->target.ram, t->target.n_pages);
     c->copies = colo_page_hash_new(t->target.n_pages);
+    t->wants_copies = TRUE;
     return TRUE;
 }
 

@@ -52,7 +52,7 @@ void colo_page_hash_free(ColoPageHash *h)
 
 void colo_page_hash_set(ColoPageHash *h, gsize page, const void *data)
 {
-    h->hashes[page] = hash_page(data);
+    h->hashes[page] = data ? hash_page(data) : h->zero;
     colo_bitmap_set(h->known, page, 1);
 }
 

@@ -14,7 +14,7 @@ typedef struct ColoPageHash ColoPageHash;
 ColoPageHash *colo_page_hash_new(gsize n_pages);
 void colo_page_hash_free(ColoPageHash *h);
 
-/* Remember the content of a copy. */
+/* Remember the content of a copy; NULL is a page of zeros. */
 void colo_page_hash_set(ColoPageHash *h, gsize page, const void *data);
 
 /* Forget all. */

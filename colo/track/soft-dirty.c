@@ -186,6 +186,7 @@ static gboolean soft_dirty_arm(ColoTracker *t, GError **error)
     s->theirs = g_new(guint64, CHUNK);
     s->ours = g_new(guint64, CHUNK);
     s->can_populate = TRUE;
+    t->wants_copies = TRUE;
     /* Nothing was copied, so every page that may differ is reported. */
     return TRUE;
 }

@@ -17,6 +17,8 @@ typedef struct ColoTrackOps {
     gboolean (*arm)(ColoTracker *t, GError **error);
     gboolean (*collect)(ColoTracker *t, ColoBitmap *dirty, gboolean quiesced,
                         GError **error);
+
+    /* data NULL: a page of zeros.  Called only while wants_copies. */
     void (*copied)(ColoTracker *t, gsize page, const void *data);
     void (*free)(ColoTracker *t);
     gsize instance_size;
@@ -26,6 +28,7 @@ typedef struct ColoTrackOps {
 struct ColoTracker {
     const ColoTrackOps *ops;
     ColoTrackTarget target;
+    gboolean wants_copies;
     int pidfd;
     int proc_fd; /* /proc/PID, of the very process that pidfd means */
     char *passed_over;

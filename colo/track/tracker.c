@@ -202,13 +202,21 @@ gboolean colo_tracker_collect(ColoTracker *t, ColoBitmap *dirty,
 
 gboolean colo_tracker_wants_copies(const ColoTracker *t)
 {
-    return t->ops->copied != NULL;
+    return t->wants_copies;
 }
 
 void colo_tracker_copied(ColoTracker *t, gsize page, const void *data)
 {
     g_assert(page < t->target.n_pages);
-    if (t->ops->copied) {
+    if (t->wants_copies) {
         t->ops->copied(t, page, data);
+    }
+}
+
+void colo_tracker_copied_zero(ColoTracker *t, gsize page, gsize n)
+{
+    g_assert(page <= t->target.n_pages && n <= t->target.n_pages - page);
+    for (gsize i = page; t->wants_copies && i < page + n; i++) {
+        t->ops->copied(t, i, NULL);
     }
 }

@@ -93,10 +93,20 @@ const char *colo_tracker_passed_over(const ColoTracker *t);
 gboolean colo_tracker_collect(ColoTracker *t, ColoBitmap *dirty,
                               gboolean quiesced, GError **error);
 
-/* TRUE if colo_tracker_copied() must be called for each page copied. */
+/*
+ * TRUE if colo_tracker_copied() must be called for each page copied.  With
+ * uffd this may turn TRUE later (direct I/O was seen); calling it when it is
+ * FALSE does nothing.
+ */
 gboolean colo_tracker_wants_copies(const ColoTracker *t);
 
 /* data: the COLO_PAGE_SIZE bytes that were copied of this page. */
 void colo_tracker_copied(ColoTracker *t, gsize page, const void *data);
+
+/*
+ * The same for n pages from page on that were zero: a hole of the RAM's file
+ * was copied without reading it, which would have allocated it.
+ */
+void colo_tracker_copied_zero(ColoTracker *t, gsize page, gsize n);
 
 #endif

@@ -28,6 +28,7 @@
 #include "colo/track/discard-reader.h"
 #include "colo/track/kernel-abi.h"
 #include "colo/track/page-hash.h"
+#include "colo/track/ram-extents.h"
 #include "colo/track/tracker-impl.h"
 
 #include <errno.h>
@@ -42,10 +43,11 @@ typedef struct UffdTracker {
     int pagemap;
     ColoDiscards *discards;
     struct colo_page_region *regions;
-    gboolean direct_io;    /* seen once, believed for good */
     ColoBitmap *fresh;     /* what the current collect found */
-    ColoBitmap *unsettled; /* only with direct_io: see above */
+    /* From when direct I/O was seen; which is believed for good: */
+    ColoBitmap *unsettled; /* NULL: not seen */
     ColoPageHash *copies;  /* of unsettled pages */
+    ColoRamExtents *extents;
 } UffdTracker;
 
 /* Called for each region found. */
@@ -114,10 +116,11 @@ static void look_for_direct_io(UffdTracker *u)
 {
     gsize n_pages = u->common.target.n_pages;
 
-    if (!u->direct_io && colo_track_has_direct_io(u->common.proc_fd)) {
-        u->direct_io = TRUE;
+    if (!u->unsettled && colo_track_has_direct_io(u->common.proc_fd)) {
         u->unsettled = colo_bitmap_new(n_pages);
         u->copies = colo_page_hash_new(n_pages);
+        u->extents = colo_ram_extents_new(u->common.target.ram, n_pages);
+        u->common.wants_copies = TRUE;
     }
 }
 
@@ -163,7 +166,7 @@ static gboolean uffd_arm(ColoTracker *t, GError **error)
         return FALSE;
     }
     look_for_direct_io(u);
-    if (u->direct_io) {
+    if (u->unsettled) {
         colo_bitmap_set(u->unsettled, 0, t->target.n_pages);
     }
     return TRUE;
@@ -172,14 +175,19 @@ static gboolean uffd_arm(ColoTracker *t, GError **error)
 /* Pages that changed although no scan could see it. */
 static void settle(UffdTracker *u)
 {
-    gsize page = 0, n;
+    gsize page = 0, n, run;
+    gboolean data;
 
     while ((n = colo_bitmap_next_run(u->unsettled, page, G_MAXSIZE, &page))) {
-        for (gsize end = page + n; page < end; page++) {
-            if (!colo_bitmap_test(u->fresh, page) &&
-                !colo_page_hash_is(u->copies, page,
-                                   colo_track_page(&u->common, page))) {
-                colo_bitmap_set(u->fresh, page, 1);
+        for (gsize end = page + n; page < end; page += run) {
+            run = MIN(colo_ram_extents_run(u->extents, page, &data),
+                      end - page);
+            if (data) {
+                colo_page_hash_diff(u->copies, page, run,
+                                    colo_track_page(&u->common, page),
+                                    u->fresh);
+            } else {
+                colo_page_hash_diff_zero(u->copies, page, run, u->fresh);
             }
         }
     }
@@ -210,7 +218,7 @@ static gboolean uffd_collect(ColoTracker *t, ColoBitmap *dirty,
     if (!quiesced) {
         look_for_direct_io(u);
     }
-    if (u->direct_io) {
+    if (u->unsettled) {
         if (quiesced) {
             settle(u);
         } else {
@@ -225,7 +233,7 @@ static void uffd_copied(ColoTracker *t, gsize page, const void *data)
 {
     UffdTracker *u = (UffdTracker *)t;
 
-    if (u->direct_io && colo_bitmap_test(u->unsettled, page)) {
+    if (colo_bitmap_test(u->unsettled, page)) {
         colo_page_hash_set(u->copies, page, data);
     }
 }
@@ -242,6 +250,7 @@ static void uffd_free(ColoTracker *t)
     colo_bitmap_free(u->fresh);
     colo_bitmap_free(u->unsettled);
     colo_page_hash_free(u->copies);
+    colo_ram_extents_free(u->extents);
 }
 
 const ColoTrackOps colo_track_uffd = {

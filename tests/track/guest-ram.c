@@ -176,8 +176,10 @@ void guest_ram_copy(GuestRam *g)
                 memcmp(g->peer + at, zeros, sizeof(copy))) {
                 memcpy(g->peer + at, copy, sizeof(copy));
             }
-            if (colo_tracker_wants_copies(g->tracker)) {
+            if (memcmp(copy, zeros, sizeof(copy))) {
                 colo_tracker_copied(g->tracker, page, copy);
+            } else {
+                colo_tracker_copied_zero(g->tracker, page, 1);
             }
         }
     }

@@ -266,6 +266,7 @@ static void run_disk(GuestRam *g, const Case *c)
 static void run_sparse(GuestRam *g, const Case *c)
 {
     const gsize n = g->target.n_pages;
+    g_autofree char *answer = NULL;
     struct stat before, after;
 
     guest_ram_check(g);
@@ -279,6 +280,14 @@ static void run_sparse(GuestRam *g, const Case *c)
     guest_ram_do(g, "discard %" G_GSIZE_FORMAT " 40000", n / 4);
     guest_ram_check(g);
     guest_ram_do(g, "write %" G_GSIZE_FORMAT, n / 2);
+    guest_ram_check(g);
+
+    /* Also where unsettled pages (see uffd.c) are compared. */
+    answer = guest_ram_ask(g, "direct-read 5 10");
+    g_clear_pointer(&g->tracker, colo_tracker_free);
+    guest_ram_track(g, c->variant->kind);
+    g_assert_true(!g_str_equal(answer, "ok") ||
+                  colo_tracker_wants_copies(g->tracker));
     guest_ram_check(g);
     g_assert_cmpint(fstat(g->fd, &after), ==, 0);
     g_assert_cmpint(after.st_blocks, <=, before.st_blocks);
