@@ -108,7 +108,8 @@ static gboolean put_ack(FtReceiver *r, const FtAck *ack, GError **error)
     return ft_io_write(&r->io, out, sizeof(out), error);
 }
 
-static gboolean put_note(FtReceiver *r, FtCmd cmd, FtNote *note, GError **error)
+static gboolean put_note(FtReceiver *r, FtIo *io, FtCmd cmd, FtNote *note,
+                         GError **error)
 {
     FtHeader h = {.cmd = cmd, .id = r->id};
     guint8 out[FT_HEADER_LEN + FT_NOTE_LEN + FT_MAX_TEXT];
@@ -116,7 +117,7 @@ static gboolean put_note(FtReceiver *r, FtCmd cmd, FtNote *note, GError **error)
     note->n_good = r->hold->good;
     ft_note_put(&h, note, out + FT_HEADER_LEN);
     ft_header_put(&h, out);
-    return ft_io_write(&r->io, out, FT_HEADER_LEN + h.payload_len, error);
+    return ft_io_write(io, out, FT_HEADER_LEN + h.payload_len, error);
 }
 
 
@@ -126,7 +127,7 @@ static gboolean broken(FtReceiver *r, const char *wrong, GError **error)
     FtNote note = {.code = FT_TRANS_ERR_RECV_HDR};
 
     g_strlcpy(note.text, wrong, sizeof(note.text));
-    put_note(r, FT_CMD_NACK, &note, NULL);
+    put_note(r, &r->io, FT_CMD_NACK, &note, NULL);
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                 "the peer sent a %s frame that is not valid (%s)",
                 ft_cmd_name(r->h.cmd), wrong);
@@ -142,7 +143,7 @@ static gboolean put_nack(FtReceiver *r, guint32 code, const char *text,
         return broken(r, text, error);
     }
     g_strlcpy(note.text, text, sizeof(note.text));
-    return put_note(r, FT_CMD_NACK, &note, error);
+    return put_note(r, &r->io, FT_CMD_NACK, &note, error);
 }
 
 static guint64 sum_places(const struct iovec *iov, gsize n)
@@ -480,12 +481,10 @@ static void put_cancel(FtReceiver *r)
     g_mutex_unlock(&r->hold->lock);
     if (cancel.code &&
         ft_step(FT_RECEIVER, &r->mode, FT_SEND, FT_CMD_CANCEL, FT_SCOPE_MODE)) {
+        /* The stop must not stop this last frame. */
         FtIo io = {.fd = r->io.fd, .stop_fd = -1, .stall_us = 100000};
-        FtIo stopped = r->io;
 
-        r->io = io; /* the stop must not stop this last frame */
-        put_note(r, FT_CMD_CANCEL, &cancel, NULL);
-        r->io = stopped;
+        put_note(r, &io, FT_CMD_CANCEL, &cancel, NULL);
     }
 }
 
