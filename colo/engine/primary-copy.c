@@ -143,6 +143,7 @@ static gboolean send_zero(Primary *p, gsize start, gsize end)
         b->runs[b->n_runs++] =
             (FtRun){.page = start, .n_pages = (guint32)n, .zero = 1};
         colo_bitmap_clear(p->dirty, start, n);
+        colo_tracker_copied_zero(p->e->tracker, start, n);
         p->pages += n;
         p->zero_pages += n;
         start += n;
@@ -153,16 +154,12 @@ static gboolean send_zero(Primary *p, gsize start, gsize end)
 
 /*
  * Memory that QEMU never touched is a hole of the RAM's file.  Reading it
- * would allocate it; it is known to be zero.  A tracker that wants copies
- * has to see each page, so there the holes are read like the rest.
+ * would allocate it; it is known to be zero.
  */
 void primary_send_holes(Primary *p)
 {
     gsize from = 0, start, end;
 
-    if (colo_tracker_wants_copies(p->e->tracker)) {
-        return;
-    }
     while (colo_vm_ram_hole(p->e->vm, from, &start, &end) &&
            send_zero(p, (start + COLO_PAGE_SIZE - 1) / COLO_PAGE_SIZE,
                      end / COLO_PAGE_SIZE)) {

@@ -36,9 +36,6 @@ static void skip_holes(Secondary *s)
 {
     gsize from = 0, start, end;
 
-    if (colo_tracker_wants_copies(s->e->tracker)) {
-        return;
-    }
     while (colo_vm_ram_hole(s->e->vm, from, &start, &end)) {
         for (gsize i = (start + COLO_PAGE_SIZE - 1) / COLO_PAGE_SIZE;
              i < end / COLO_PAGE_SIZE; i++) {
@@ -46,6 +43,7 @@ static void skip_holes(Secondary *s)
                 colo_is_zero(s->hold->cache + i * COLO_PAGE_SIZE,
                              COLO_PAGE_SIZE)) {
                 colo_bitmap_clear(s->touched, i, 1);
+                colo_tracker_copied_zero(s->e->tracker, i, 1);
             }
         }
         from = end;
