@@ -570,7 +570,9 @@ static void ft_event(Primary *p, const ColoMsg *m)
         acknowledged(p, m->ft.epoch);
         break;
     case FT_EVENT_NACK:
-        refused(p, m);
+        if (m->ft.id == p->id) { /* else of one given up meanwhile */
+            refused(p, m);
+        }
         break;
     case FT_EVENT_CANCEL:
         peer_left(p, m);

@@ -146,7 +146,7 @@ gboolean secondary_run_guest(Secondary *s, GError **error)
     if (!colo_vm_stop(s->e->vm, error) || !collect(s, error)) {
         return FALSE;
     }
-    if (colo_bitmap_overlap(s->touched, h->staged)) {
+    if (colo_bitmap_overlap(s->touched, h->scratch)) {
         g_set_error_literal(error, COLO_VM_ERROR, COLO_VM_ERROR_DISTURBED,
                             "somebody let the secondary's guest run: its RAM "
                             "is not the last checkpoint's any more");
@@ -154,7 +154,8 @@ gboolean secondary_run_guest(Secondary *s, GError **error)
     }
     copy_touched(s);
     /* Pages of a transaction that was never committed leave the cache. */
-    while ((n = colo_bitmap_next_run(h->staged, from, G_MAXSIZE / 2, &start))) {
+    while ((n = colo_bitmap_next_run(h->scratch, from, G_MAXSIZE / 2,
+                                     &start))) {
         memcpy(h->cache + start * COLO_PAGE_SIZE,
                colo_vm_ram(s->e->vm) + start * COLO_PAGE_SIZE,
                n * COLO_PAGE_SIZE);

@@ -31,6 +31,7 @@ FtHold *ft_hold_new(gsize n_pages, gsize state_room, GError **error)
     h->n_pages = n_pages;
     h->cache = MAP_FAILED;
     h->staged = colo_bitmap_new(n_pages);
+    h->scratch = colo_bitmap_new(n_pages);
     h->state_room = MIN(state_room, FT_MAX_STATE);
     h->state = g_malloc(h->state_room);
     if (fd < 0 || ftruncate(fd, (off_t)bytes) < 0 ||
@@ -57,6 +58,7 @@ void ft_hold_free(FtHold *h)
             munmap(h->cache, h->n_pages * COLO_PAGE_SIZE);
         }
         colo_bitmap_free(h->staged);
+        colo_bitmap_free(h->scratch);
         g_free(h->state);
         g_mutex_clear(&h->lock);
         g_cond_clear(&h->released);
@@ -68,6 +70,7 @@ void ft_hold_reset(FtHold *h)
 {
     g_mutex_lock(&h->lock);
     colo_bitmap_clear_all(h->staged);
+    colo_bitmap_set(h->scratch, 0, h->n_pages);
     h->state_len = 0;
     h->open_epoch = 0;
     h->good = 0;
@@ -135,6 +138,13 @@ void ft_hold_touch(FtHold *h, const FtRun *runs, guint n_runs)
     }
 }
 
+void ft_hold_expect(FtHold *h, const FtRun *runs, guint n_runs)
+{
+    for (guint i = 0; i < n_runs; i++) {
+        colo_bitmap_set(h->scratch, runs[i].page, runs[i].n_pages);
+    }
+}
+
 void ft_hold_pages(FtHold *h, const FtRun *runs, guint n_runs)
 {
     for (guint i = 0; i < n_runs; i++) {
@@ -164,6 +174,8 @@ void ft_hold_commit(FtHold *h)
 {
     g_mutex_lock(&h->lock);
     h->epoch = h->open_epoch;
+    /* What had failed was sent again before. */
+    colo_bitmap_clear_all(h->scratch);
     h->committed_pages = h->pages;
     h->open_epoch = 0;
     h->good = 0;

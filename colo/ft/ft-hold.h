@@ -27,6 +27,8 @@ typedef struct FtHold {
     gsize n_pages;
 
     ColoBitmap *staged;     /* in cache, newer than the guest has it */
+    ColoBitmap *scratch;    /* in cache, not as last committed: what failed
+                               or was never finished, too */
     guint8 *state;          /* device state of the open transaction */
     gsize state_len;        /* bytes held: always the first ones */
     gsize state_room;       /* largest state the guest can load */
@@ -75,6 +77,8 @@ const char *ft_hold_begin(FtHold *h, guint16 id, const FtBegin *b);
 /* Before data of these pages goes into the cache, whole or not. */
 void ft_hold_touch(FtHold *h, const FtRun *runs, guint n_runs);
 /* Their data is there, and right. */
+/* These pages are about to be overwritten, and then they are there. */
+void ft_hold_expect(FtHold *h, const FtRun *runs, guint n_runs);
 void ft_hold_pages(FtHold *h, const FtRun *runs, guint n_runs);
 /* Is the open transaction whole?  It can then be committed. */
 const char *ft_hold_check(FtHold *h, const FtCommit *c);

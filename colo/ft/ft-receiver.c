@@ -259,6 +259,7 @@ static gboolean get_chunk(FtReceiver *r, const FtHeader *frame,
     if (c.type != FT_CHUNK_DEVICE) {
         ft_hold_touch(hold, r->runs, c.n_runs);
     }
+    ft_hold_expect(hold, r->runs, c.n_runs);
     if (!get_data(r, &c, wrong, error)) {
         return FALSE;
     }

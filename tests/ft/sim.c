@@ -409,4 +409,12 @@ void sim_disconnect(Sim *sim)
     if (s->loaded == p->captured.epoch && !s->runs && s->loaded) {
         g_assert_cmphex(s->ram_hash, ==, p->captured.ram_hash);
     }
+    /* Where the cache is not what was committed, the hold knows. */
+    for (gsize i = 0; i < SIM_PAGES && s->loaded && !s->runs; i++) {
+        if (!colo_bitmap_test(s->hold->scratch, i)) {
+            g_assert_true(!memcmp(s->hold->cache + i * COLO_PAGE_SIZE,
+                                  s->ram + i * COLO_PAGE_SIZE,
+                                  COLO_PAGE_SIZE));
+        }
+    }
 }
