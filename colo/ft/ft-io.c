@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 void ft_io_no_delay(int fd)
@@ -18,6 +19,13 @@ void ft_io_no_delay(int fd)
 }
 
 #define LOW_WATER (128 * 1024)
+
+static gboolean has_some(int fd)
+{
+    int bytes = 0;
+
+    return ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0;
+}
 
 /* Wait until the socket is ready for events; FALSE: give up. */
 static gboolean wait_ready(FtIo *io, short events, GError **error)
@@ -39,6 +47,9 @@ static gboolean wait_ready(FtIo *io, short events, GError **error)
         }
         if (r > 0) {
             return TRUE;
+        }
+        if (r == 0 && events == POLLIN && has_some(io->fd)) {
+            return TRUE; /* little came, below the low water: no stall */
         }
         if (r == 0) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,

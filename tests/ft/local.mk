@@ -15,7 +15,7 @@ FT_TEST_LIBS = libcoloft.la $(UNIT_LIBS)
 tests_ft_test_ft_log_SOURCES = tests/ft/test-ft-log.c
 tests_ft_test_ft_log_LDADD = $(FT_TEST_LIBS)
 tests_ft_test_ft_stream_SOURCES = tests/ft/test-ft-stream.c \
-	tests/ft/pair.c tests/ft/pair.h
+	tests/ft/frames.c tests/ft/frames.h tests/ft/pair.c tests/ft/pair.h
 tests_ft_test_ft_stream_LDADD = $(FT_TEST_LIBS)
 tests_ft_test_ft_proto_SOURCES = tests/ft/test-ft-proto.c \
 	tests/ft/frames.c tests/ft/frames.h tests/ft/golden.h

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What goes into a real sender comes out of a real receiver. */
+#include "frames.h"
 #include "pair.h"
 
 #include <string.h>
@@ -352,6 +353,32 @@ static void test_receiver_stall(void)
     pair_clear(&p);
 }
 
+/* Data that trickles is slow, not stalled. */
+static void test_trickle(void)
+{
+    g_autofree guint8 *data = g_malloc0(FT_CHUNK_DATA);
+    g_autoptr(GByteArray) in = g_byte_array_new();
+    FtRun run = {.n_pages = FT_CHUNK_DATA / COLO_PAGE_SIZE};
+    FtChunk c = {.type = FT_CHUNK_PAGES, .n_runs = 1};
+    FtHold *hold = ft_hold_new(run.n_pages, 64, NULL);
+    Rx rx = {.stall_us = 200000};
+    int fds[2];
+
+    tcp_pair(fds);
+    frame_begin(in, 1, &(FtBegin){.epoch = 1});
+    frame_chunk(in, 1, 1, &c, &run, data, FT_CHUNK_DATA);
+    rx_start(&rx, fds[1], hold, 1);
+    for (guint i = 0; i < 12; i++) {
+        g_assert_cmpint(write(fds[0], in->data + i * 1000, 1000), ==, 1000);
+        g_usleep(60000);
+    }
+    close(fds[0]);
+    rx_join(&rx);
+    g_assert_error(rx.error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED);
+    rx_clear(&rx);
+    ft_hold_free(hold);
+}
+
 int main(int argc, char **argv)
 {
     static const Setup unix_none = {.tcp = FALSE}, tcp_none = {.tcp = TRUE},
@@ -377,5 +404,6 @@ int main(int argc, char **argv)
     g_test_add_func("/ft/stream/receiver-cancels/in-frame",
                     test_cancel_in_frame);
     g_test_add_func("/ft/stream/receiver-stall", test_receiver_stall);
+    g_test_add_func("/ft/stream/trickle", test_trickle);
     return g_test_run();
 }
