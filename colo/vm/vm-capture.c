@@ -151,6 +151,19 @@ static gboolean end_disturbed(ColoVm *vm, GError **error)
     return disturbed(vm, "somebody else resumed the guest", error);
 }
 
+/*
+ * The guest runs on until QEMU has come to our stop, so its pause begins
+ * with the STOP event.  The event's time is the host's real time, which may
+ * have been set meanwhile: then all of the capture has to count.
+ */
+static gint64 paused(const ColoVm *vm)
+{
+    gint64 all = g_get_monotonic_time() - vm->capture_start;
+    gint64 us = g_get_real_time() - vm->stop_time;
+
+    return us >= 0 && us <= all ? us : all;
+}
+
 gboolean colo_vm_capture_end(ColoVm *vm, gint64 *paused_us, GError **error)
 {
     g_autoptr(JsonNode) done = NULL;
@@ -176,6 +189,6 @@ gboolean colo_vm_capture_end(ColoVm *vm, gint64 *paused_us, GError **error)
     if (!done) {
         return FALSE;
     }
-    *paused_us = g_get_monotonic_time() - vm->capture_start;
+    *paused_us = paused(vm);
     return TRUE;
 }

@@ -76,6 +76,7 @@ struct ColoVm {
     /* capture */
     gboolean capturing;
     gint64 capture_start;
+    gint64 stop_time;           /* of the last STOP, QEMU's real time */
     guint64 save_id;            /* reply not waited for yet, or 0 */
     ColoVmFdset capture;
     GByteArray *state;

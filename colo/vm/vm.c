@@ -65,6 +65,7 @@ static void on_event(const char *event, JsonObject *data, gint64 time_us,
     ColoVm *vm = user_data;
 
     if (g_str_equal(event, "STOP")) {
+        vm->stop_time = time_us;
         run_state_event(vm, FALSE);
     } else if (g_str_equal(event, "RESUME")) {
         run_state_event(vm, TRUE);

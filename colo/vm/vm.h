@@ -111,8 +111,8 @@ gboolean colo_vm_dispatch(ColoVm *vm, GError **error);
  * state: waits for the device state.  *state stays valid until the next
  * begin and is owned by vm; it is in the form that colo_vm_load() takes.
  * end: to be called when all was copied; resumes the guest.  Afterwards
- * paused_us says for how long it was stopped, from before the stop was sent
- * until the resume was seen.
+ * paused_us says for how long it was stopped, from QEMU's STOP event until
+ * the reply to our cont was read.
  *
  * A guest that somebody else stopped is not captured, and one that somebody
  * else resumed in between makes state or end fail, both with
