@@ -102,7 +102,8 @@ static gboolean wait_verdict(Served *v)
     while (!c->verdict) {
         g_cond_wait(&c->decided, &c->lock);
     }
-    accepted = c->accept && !c->stop;
+    /* Accepted, it is the engine's, even if that has ended it already. */
+    accepted = c->accept != NULL;
     g_mutex_unlock(&c->lock);
     return accepted;
 }
