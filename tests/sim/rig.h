@@ -82,7 +82,7 @@ void rig_dump(Rig *r);
  */
 gboolean rig_fence_main(int argc, char **argv, int *status);
 
-/* Network of our own, so that no port is anybody else's. */
-void rig_isolate(void);
+/* And goes on with this: a network of our own, so that all ports are free. */
+void rig_set_up(void);
 
 #endif

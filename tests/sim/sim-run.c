@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+static void act_when_running(void *unused);
+
 void sim_stop(const char *status)
 {
     if (sim_guest_running()) {
@@ -25,6 +27,7 @@ void sim_cont(void)
         sim_event("RESUME", NULL);
         sim_log("cont", "");
         sim_guest_cont();
+        sim_later(act_when_running, NULL);
     }
 }
 
@@ -90,8 +93,29 @@ static void arranged_free(gpointer p)
     g_free(a);
 }
 
+/* What only a running guest does waits until it runs. */
+static const char *of_guest[] = {"guest-reset", "guest-shutdown", "panic",
+                                 "panic-pause", NULL};
+static char *when_running;
+
+static gboolean act(const char *name, gint64 ms);
+
+static void act_when_running(void *unused)
+{
+    g_autofree char *name = g_steal_pointer(&when_running);
+
+    if (name) {
+        act(name, 0);
+    }
+}
+
 static gboolean act(const char *name, gint64 ms)
 {
+    if (g_strv_contains(of_guest, name) && !sim_guest_running()) {
+        g_free(when_running);
+        when_running = g_strdup(name);
+        return FALSE;
+    }
     sim_log("inject", name);
     if (g_str_equal(name, "stop")) {
         sim_stop("paused");

@@ -399,7 +399,7 @@ int main(int argc, char **argv)
     }
     seed = (guint32)number_from("COLO_SEED", (int)(g_random_int() >> 1));
     rnd = g_rand_new_with_seed(seed);
-    rig_isolate();
+    rig_set_up();
     printf("# COLO_SEED=%u\n1..%d\n", seed, kills);
     for (int i = 1; i <= kills; i++) {
         Victim v = g_rand_int_range(rnd, 0, N_VICTIMS);

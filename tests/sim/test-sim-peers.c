@@ -442,7 +442,7 @@ int main(int argc, char **argv)
         return status;
     }
     g_test_init(&argc, &argv, NULL);
-    rig_isolate();
+    rig_set_up();
     g_test_add_func("/sim/peers/options", test_options);
     g_test_add_func("/sim/peers/no-qemu", test_no_qemu);
     g_test_add_func("/sim/peers/primary-version", test_primary_version);
