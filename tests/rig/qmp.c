@@ -53,19 +53,24 @@ void rig_qmp_close(RigQmp *q)
     g_clear_pointer(&q->events, g_ptr_array_unref);
 }
 
+/* Until something arrived, or end; FALSE: the connection broke. */
+static gboolean take_some(RigQmp *q, gint64 end)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (q->client && !colo_qmp_client_wait_any(q->client, end, &error) &&
+        !g_error_matches(error, COLO_QMP_ERROR, COLO_QMP_ERROR_TIMEOUT)) {
+        g_clear_pointer(&q->client, colo_qmp_client_free);
+    }
+    return q->client != NULL;
+}
+
 gboolean rig_qmp_pump(RigQmp *q, int ms)
 {
     gint64 end = g_get_monotonic_time() + ms * 1000;
 
     do {
-        g_autoptr(GError) error = NULL;
-
-        if (!q->client) {
-            return FALSE;
-        }
-        if (!colo_qmp_client_wait_any(q->client, end, &error) &&
-            !g_error_matches(error, COLO_QMP_ERROR, COLO_QMP_ERROR_TIMEOUT)) {
-            g_clear_pointer(&q->client, colo_qmp_client_free);
+        if (!take_some(q, end)) {
             return FALSE;
         }
     } while (g_get_monotonic_time() < end);
@@ -127,7 +132,7 @@ RigEvent *rig_qmp_wait(RigQmp *q, guint from, const char *name, const char *key,
     RigEvent *ev;
 
     while (!(ev = rig_qmp_find(q, from, name, key, value, NULL))) {
-        if (!rig_qmp_pump(q, 5)) {
+        if (!take_some(q, end)) {
             rig_die("the connection closed before event %s %s", name,
                     value ? value : "");
         }
