@@ -29,19 +29,30 @@ static guint from_now(Side *s)
     return watch_events(s->watch);
 }
 
-/* A checkpoint is committed from event number since on. */
-static WatchEvent next_checkpoint(Rig *r, guint since)
+/*
+ * Wait until a checkpoint is committed for this reason (NULL: any), with an
+ * event of number since or later.
+ */
+static void wait_checkpoint(Rig *r, guint since, const char *reason)
 {
-    WatchEvent e;
-
     for (int i = 0; i < SOON_MS / 5; i++) {
-        if (watch_last(r->pri.watch, "COLO_CHECKPOINT", since, &e)) {
-            return e;
+        for (guint k = since; k < watch_events(r->pri.watch); k++) {
+            WatchEvent e = watch_event(r->pri.watch, k);
+
+            if (g_str_equal(e.name, "COLO_CHECKPOINT") &&
+                (!reason || g_str_equal(e.reason, reason))) {
+                return;
+            }
         }
         g_usleep(5000);
     }
     rig_dump(r);
-    g_error("no checkpoint");
+    g_error("no checkpoint%s%s", reason ? " for " : "", reason ? reason : "");
+}
+
+static void next_checkpoint(Rig *r, guint since)
+{
+    wait_checkpoint(r, since, NULL);
 }
 
 static guint lines(Side *s, const char *word)
@@ -325,11 +336,13 @@ static void test_others_on_secondary(void)
 {
     for (int i = 0; i < 3; i++) {
         Rig *r = active_rig(TRUE, 2000);
+        guint since = from_now(&r->pri);
 
         r->strayed = TRUE;
         inject(r, &r->sec, NULL, NULL, i == 1 ? "cont-stop" : "cont", 0);
         if (i < 2) {
             check_said(r, &r->sec, "somebody let this guest run", SOON_MS);
+            wait_checkpoint(r, since, "full-copy");
             check_active(r);
             check_guest_stopped(r, &r->sec);
             take_over(r);
