@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 static Rig *current; /* whose logs rig_die() shows */
+static gboolean dying;
 
 static void show_tail(const RigSide *s, const char *path)
 {
@@ -44,6 +45,7 @@ void rig_die(const char *fmt, ...)
         show_tail(&current->sec, current->sec.console);
     }
     g_printerr("%s%s\n", g_test_initialized() ? "Bail out! " : "error: ", text);
+    dying = TRUE;
     rig_free(current);
     exit(1);
 }
@@ -215,6 +217,18 @@ static void remove_folder(const char *path)
     g_rmdir(path);
 }
 
+/* A colod that is still there ends in order, and the sanitizers agree. */
+static void end_colod(RigSide *s)
+{
+    if (!s->colod || dying) {
+        return;
+    }
+    kill(s->colod, SIGTERM);
+    if (rig_wait_exit(&s->colod, RIG_PATIENCE_S) != 0) {
+        rig_die("%s's colod has failed", s->name);
+    }
+}
+
 static void free_side(RigSide *s)
 {
     rig_qmp_close(&s->ctl);
@@ -239,6 +253,8 @@ void rig_free(Rig *r)
     if (!r) {
         return;
     }
+    end_colod(&r->pri);
+    end_colod(&r->sec);
     current = NULL;
     free_side(&r->pri);
     free_side(&r->sec);
