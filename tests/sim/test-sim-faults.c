@@ -205,10 +205,7 @@ static void test_reset(void)
         const SimLine *load;
 
         inject(r, &r->pri, NULL, NULL, "guest-reset", 0);
-        for (int i = 0; i < 2; i++) {
-            next_checkpoint(r, since);
-            since = from_now(&r->pri);
-        }
+        wait_checkpoint(r, since, "reset");
         check_active(r);
         take_over(r);
         sec = sim_log_read(r->sec.guest_log);
