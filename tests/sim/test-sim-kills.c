@@ -159,7 +159,7 @@ static gboolean only_one(Rig *r)
     /* Fenced: its threads are gone, the kernel may still be tidying up. */
     if (!expect(proc_wait(r->pri.qemu, 1000),
                 "both guests live after the takeover") ||
-        !expect(watch_last(r->sec.watch, "COLO_EXIT", 0, &last),
+        !expect(watch_wait_event(r->sec.watch, "COLO_EXIT", 1000, &last),
                 "no COLO_EXIT on the secondary")) {
         return FALSE;
     }

@@ -249,6 +249,19 @@ gboolean watch_last(Watch *w, const char *name, guint from, WatchEvent *e)
     return found;
 }
 
+gboolean watch_wait_event(Watch *w, const char *name, int ms, WatchEvent *e)
+{
+    gint64 end = g_get_monotonic_time() + ms * G_TIME_SPAN_MILLISECOND;
+
+    while (!watch_last(w, name, 0, e)) {
+        if (g_get_monotonic_time() > end) {
+            return FALSE;
+        }
+        g_usleep(2000);
+    }
+    return TRUE;
+}
+
 gint64 watch_worst_us(Watch *w)
 {
     gint64 us;

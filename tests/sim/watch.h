@@ -43,6 +43,9 @@ WatchEvent watch_event(Watch *w, guint i);
 /* The last event of this name from number from on; FALSE: none. */
 gboolean watch_last(Watch *w, const char *name, guint from, WatchEvent *e);
 
+/* The same, waiting for at most ms until there is one. */
+gboolean watch_wait_event(Watch *w, const char *name, int ms, WatchEvent *e);
+
 /*
  * The slowest answer so far, without the time for which the two threads
  * concerned were kept waiting for a processor.
