@@ -53,25 +53,44 @@ static struct sockaddr_in loopback(guint16 port)
     };
 }
 
-static int bound(int type, guint16 *port)
+/* A socket at this port, 0: at any; -1: it is taken. */
+static int bind_at(int type, guint16 port)
 {
-    struct sockaddr_in a = loopback(0);
-    socklen_t len = sizeof(a);
+    struct sockaddr_in a = loopback(port);
     int fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     g_assert_cmpint(fd, >=, 0);
-    g_assert_cmpint(bind(fd, (struct sockaddr *)&a, len), ==, 0);
+    if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static int bound(int type, guint16 *port)
+{
+    struct sockaddr_in a;
+    socklen_t len = sizeof(a);
+    int fd = bind_at(type, 0);
+
+    g_assert_cmpint(fd, >=, 0);
     g_assert_cmpint(getsockname(fd, (struct sockaddr *)&a, &len), ==, 0);
     *port = ntohs(a.sin_port);
     return fd;
 }
 
+/* Below those that the kernel gives away, or it could be gone when used. */
 guint16 free_port(int type)
 {
-    guint16 port;
+    static guint16 next = 20000;
+    int fd;
 
-    close(bound(type, &port));
-    return port;
+    do {
+        g_assert_cmpint(next, <, 32000);
+        fd = bind_at(type, ++next);
+    } while (fd < 0);
+    close(fd);
+    return next;
 }
 
 static void pair_free(gpointer data)
