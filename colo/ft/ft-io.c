@@ -18,7 +18,8 @@ void ft_io_no_delay(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
-#define LOW_WATER (128 * 1024)
+/* Less than one segment where those are largest: it must not delay an ACK */
+#define LOW_WATER (32 * 1024)
 
 static gboolean has_some(int fd)
 {
