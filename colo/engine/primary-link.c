@@ -20,7 +20,8 @@ struct PrimaryLink {
     const ColoConfig *config;
     ColoMailbox *engine;
     GThread *thread;
-    int wake;
+    int wake;           /* eventfd: look at what is below */
+    int stop;           /* eventfd: also while INIT is exchanged */
 
     GMutex lock;        /* guards all below */
     gboolean quit;
@@ -99,7 +100,7 @@ static FtHello *shake_hands(PrimaryLink *l, FtIo *io, const char *hello,
 static gboolean try_once(PrimaryLink *l, const char *hello, gsize hello_len,
                          guint32 *refused, GError **error)
 {
-    FtIo io = {.stop_fd = l->wake,
+    FtIo io = {.stop_fd = l->stop,
                .stall_us = l->config->ft_timeout_ms * 1000};
     ColoLinkUp *up = g_new0(ColoLinkUp, 1);
 
@@ -187,17 +188,18 @@ PrimaryLink *primary_link_new(const ColoConfig *config, ColoMailbox *engine)
     l->config = config;
     l->engine = engine;
     l->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    g_assert(l->wake >= 0);
+    l->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    g_assert(l->wake >= 0 && l->stop >= 0);
     g_mutex_init(&l->lock);
     l->thread = g_thread_new("link", link_thread, l);
     return l;
 }
 
-static void tell(PrimaryLink *l)
+static void tell(int event_fd)
 {
     guint64 one = 1;
 
-    if (write(l->wake, &one, sizeof(one)) < 0) {
+    if (write(event_fd, &one, sizeof(one)) < 0) {
         g_assert(errno == EAGAIN);
     }
 }
@@ -209,7 +211,7 @@ void primary_link_connect(PrimaryLink *l, const FtHello *hello)
     l->hello = ft_hello_put(hello, &l->hello_len);
     l->wanted = TRUE;
     g_mutex_unlock(&l->lock);
-    tell(l);
+    tell(l->wake);
 }
 
 void primary_link_stop(PrimaryLink *l)
@@ -225,9 +227,11 @@ void primary_link_free(PrimaryLink *l)
         g_mutex_lock(&l->lock);
         l->quit = TRUE;
         g_mutex_unlock(&l->lock);
-        tell(l);
+        tell(l->wake);
+        tell(l->stop);
         g_thread_join(l->thread);
         close(l->wake);
+        close(l->stop);
         g_free(l->hello);
         g_mutex_clear(&l->lock);
         g_free(l);

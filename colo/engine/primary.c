@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The primary's engine: its loop, and what happens to the link and the VM. */
+/* The primary's engine: its loop, the VM, and when to do what. */
 #include "colo/engine/primary.h"
 #include "colo/log.h"
 
@@ -13,7 +13,6 @@
 #define AHEAD_MAX_US  (1000 * 1000)
 #define AHEAD_PAGES   256   /* fewer wait for the checkpoint */
 #define REOPEN_US     (1000 * 1000)
-#define END_US        (200 * 1000) /* to tell the peer why we leave */
 #define MAX_NACKS     3
 #define MAX_FAILURES  3
 #define FAILED_US     (100 * 1000)  /* between captures that failed */
@@ -25,200 +24,6 @@ static gsize pool_bytes(gsize ram_bytes)
     return (16u << 20) + ram_bytes / 16;
 }
 
-/* --- The link ---------------------------------------------------------- */
-
-static void on_ft_event(const FtEvent *ev, gpointer data)
-{
-    Primary *p = data;
-    ColoMsg *m = g_new0(ColoMsg, 1);
-
-    /* generation changes only while no sender's thread runs */
-    m->type = COLO_MSG_FT_EVENT;
-    m->number = p->generation;
-    m->ft = *ev;
-    m->ft.error = NULL;
-    m->text = g_strdup(ev->error ? ev->error->message : ev->note.text);
-    colo_mailbox_post(p->e->mailbox, m);
-}
-
-static void go_offline(Primary *p)
-{
-    g_clear_pointer(&p->sender, ft_sender_free);
-    p->generation++;
-    p->phase = PHASE_OFFLINE;
-    g_clear_pointer(&p->reason, g_free);
-}
-
-static void connect_peer(Primary *p)
-{
-    const ColoConfig *c = p->e->config;
-    FtHello h = {
-        .version_min = FT_VERSION,
-        .version_max = FT_VERSION,
-        .name = c->name,
-        .instance = p->e->instance,
-        .periodic = c->periodic,
-        .description = (char *)colo_vm_description(p->e->vm),
-        .session = p->session,
-    };
-
-    for (FtCoding i = FT_CODING_NONE; i <= FT_CODING_ZSTD; i++) {
-        h.codings |= ft_coding_supported(i) ? 1u << i : 0;
-    }
-    primary_link_connect(p->link, &h);
-}
-
-static void forget_session(Primary *p)
-{
-    g_clear_pointer(&p->session, g_free);
-    colo_heartbeat_stop(p->e->heartbeat, COLO_STATE_ALONE);
-    p->epoch = 0;
-    p->open = p->inherit = FALSE;
-    ft_log_reset(p->log);
-}
-
-/* The stream is gone; the peer may be as well. */
-static void lose_link(Primary *p, const char *why)
-{
-    ColoEngine *e = p->e;
-    gboolean dead = colo_heartbeat_is_lost(e->heartbeat);
-
-    go_offline(p);
-    colo_engine_step(e, dead ? COLO_ON_PEER_LOST : COLO_ON_LINK_LOST,
-                     dead ? "%s; the heartbeat is lost too: the guest goes on "
-                            "unprotected"
-                          : "%s; waiting for the link to come back",
-                     why);
-    connect_peer(p);
-}
-
-static void start_full_copy(Primary *p, const FtHello *hello)
-{
-    ColoStatus *s = p->e->status;
-
-    forget_session(p);
-    p->session = g_strdup(hello->session);
-    colo_status_lock(s);
-    s->epoch = 0;
-    s->copy_total = colo_vm_ram_bytes(p->e->vm);
-    s->copy_done = 0;
-    s->copy_start_us = g_get_monotonic_time();
-    s->copy_end_us = 0;
-    colo_status_unlock(s);
-    colo_engine_step(p->e, COLO_ON_FULL_COPY, "copying the guest's RAM to %s",
-                     s->peer);
-}
-
-/* FALSE: the peer is not where we thought; a full copy is needed. */
-static gboolean resume(Primary *p, const FtHello *hello)
-{
-    ColoEngine *e = p->e;
-
-    if (!hello->resumed || !p->session ||
-        g_strcmp0(hello->session, p->session)) {
-        return FALSE;
-    }
-    if (hello->epoch == p->epoch + 1 && p->open) {
-        p->epoch = hello->epoch; /* its ACK was lost with the link */
-        ft_log_reset(p->log);
-        colo_status_lock(e->status);
-        e->status->epoch = p->epoch;
-        e->status->checkpoints++;
-        colo_status_unlock(e->status);
-    } else if (hello->epoch == p->epoch) {
-        ft_log_lost(p->log,
-                    hello->open && hello->open_id == p->id ? hello->open_good
-                                                           : 0,
-                    p->dirty);
-    } else {
-        return FALSE;
-    }
-    p->open = FALSE;
-    p->inherit = TRUE;
-    colo_engine_step(e, COLO_ON_RESUME,
-                     "the link to %s is back: sending what changed",
-                     e->status->peer);
-    return TRUE;
-}
-
-static void link_up(Primary *p, ColoLinkUp *up)
-{
-    ColoEngine *e = p->e;
-    const FtHello *hello = up->hello;
-    g_autoptr(GError) error = NULL;
-    FtCoding coding = e->config->coding;
-
-    if (!e->vm || p->sender) {
-        return;
-    }
-    if (hello->version_min != FT_VERSION || !hello->session) {
-        colo_engine_note(e, "the secondary's answer to INIT makes no sense");
-        connect_peer(p);
-        return;
-    }
-    if (!colo_vm_check_same(e->vm, hello->description, &error)) {
-        colo_engine_note(e, error->message);
-        connect_peer(p);
-        return;
-    }
-    if (!(hello->codings & (1u << coding))) {
-        colo_log_warn("the secondary was built without %s: sending without "
-                      "compression",
-                      ft_coding_name(coding));
-        coding = FT_CODING_NONE;
-    }
-    p->generation++;
-    p->sender = ft_sender_new(up->fd, p->pool, coding,
-                              e->config->ft_timeout_ms * 1000, on_ft_event, p);
-    up->fd = -1;
-    p->bytes_before = 0;
-    p->pages = p->zero_pages = 0;
-    if (!resume(p, hello)) {
-        start_full_copy(p, hello);
-        primary_all_dirty(p);
-        primary_send_holes(p);
-    }
-    p->heartbeat_key = hello->heartbeat_key;
-    colo_heartbeat_start(e->heartbeat, p->heartbeat_key);
-    p->phase = PHASE_CLOSING;
-    p->rounds = 0;
-    p->last_round = G_MAXSIZE;
-    p->nacks = 0;
-    g_free(p->reason);
-    p->reason = g_strdup(p->epoch ? "resume" : "full-copy");
-    p->grid = g_get_monotonic_time();
-}
-
-/* Leave the ft mode in order. */
-static void end_session(Primary *p, FtCancel code, const char *text)
-{
-    if (p->sender) {
-        ft_sender_end(p->sender, code, text, END_US);
-    }
-    go_offline(p);
-    primary_link_stop(p->link);
-    forget_session(p);
-}
-
-static void yield_to_survivor(Primary *p);
-
-static void link_failed(Primary *p, guint32 code, const char *text)
-{
-    ColoEngine *e = p->e;
-    g_autofree char *note = NULL;
-
-    if (p->sender || e->state >= COLO_STATE_TAKEOVER) {
-        return;
-    }
-    if (code == FT_TRANS_ERR_TAKEN_OVER) {
-        yield_to_survivor(p);
-        return;
-    }
-    note = g_strdup_printf("cannot start protection with %s: %s",
-                           e->status->peer, text);
-    colo_engine_note(e, note);
-}
-
 /* --- The VM ------------------------------------------------------------ */
 
 /* Shut down by the guest or by QEMU's quit: no failure. */
@@ -226,7 +31,7 @@ static void guest_shut_down(Primary *p)
 {
     ColoEngine *e = p->e;
 
-    end_session(p, FT_CANCEL_GUEST_SHUTDOWN, e->shutdown_reason);
+    primary_end_session(p, FT_CANCEL_GUEST_SHUTDOWN, e->shutdown_reason);
     colo_engine_step(e, COLO_ON_SHUTDOWN,
                      "the guest shut down (%s): protection has ended",
                      e->shutdown_reason);
@@ -249,14 +54,14 @@ static void lose_vm(Primary *p, const GError *error)
     if (died) {
         /* By heartbeat and by stream: the first to arrive counts. */
         colo_heartbeat_say(e->heartbeat, COLO_STATE_FAILED, TRUE);
-        end_session(p, FT_CANCEL_VM_DIED, "the primary's QEMU died");
+        primary_end_session(p, FT_CANCEL_VM_DIED, "the primary's QEMU died");
         colo_engine_close_vm(e);
         colo_engine_emit_exit(e, "error");
         colo_engine_step(e, COLO_ON_FAILURE, "QEMU died: %s", error->message);
         p->reopen_at = g_get_monotonic_time() + REOPEN_US;
         return;
     }
-    end_session(p, FT_CANCEL_FAILED, "the primary's QEMU does not answer");
+    primary_end_session(p, FT_CANCEL_FAILED, "the primary's QEMU does not answer");
     colo_engine_close_vm(e);
     if (e->state != COLO_STATE_ALONE && e->state != COLO_STATE_ENDED &&
         e->state != COLO_STATE_FAILED) {
@@ -279,7 +84,7 @@ static void vm_opened(Primary *p)
         p->pool = ft_pool_new(pool_bytes(n * COLO_PAGE_SIZE),
                               colo_mailbox_fd(p->e->mailbox));
     }
-    connect_peer(p);
+    primary_connect(p);
 }
 
 static void reopen_vm(Primary *p)
@@ -346,7 +151,7 @@ static void cannot_capture(Primary *p, const GError *error)
     ColoEngine *e = p->e;
 
     p->failures = 0;
-    end_session(p, FT_CANCEL_FAILED, "the primary cannot make checkpoints");
+    primary_end_session(p, FT_CANCEL_FAILED, "the primary cannot make checkpoints");
     colo_engine_close_vm(e);
     colo_engine_step(e, COLO_ON_PEER_LOST,
                      "no checkpoint can be made, the guest goes on "
@@ -390,7 +195,7 @@ static void capture(Primary *p)
         p->phase = PHASE_IDLE;
         p->next_checkpoint = g_get_monotonic_time() + p->delay_us;
     } else if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)) {
-        lose_link(p, error->message);
+        primary_lose_link(p, error->message);
     } else {
         lose_vm(p, error); /* the tracker broke: begin anew */
     }
@@ -517,7 +322,7 @@ static void refused(Primary *p, const ColoMsg *m)
     p->open = FALSE;
     if (++p->nacks >= MAX_NACKS) {
         g_clear_pointer(&p->session, g_free); /* a full copy heals all */
-        lose_link(p, "the secondary refused several transactions in a row");
+        primary_lose_link(p, "the secondary refused several transactions in a row");
         return;
     }
     if (p->phase == PHASE_COMMITTING) {
@@ -525,39 +330,6 @@ static void refused(Primary *p, const ColoMsg *m)
         p->rounds = 0;
         p->last_round = G_MAXSIZE;
     }
-}
-
-/* I3: the survivor is decided, and it is not this guest. */
-static void yield_to_survivor(Primary *p)
-{
-    ColoEngine *e = p->e;
-    g_autoptr(GError) error = NULL;
-
-    primary_link_stop(p->link);
-    if (e->vm && !colo_vm_stop(e->vm, &error)) {
-        colo_log_error("cannot stop the guest: %s", error->message);
-    }
-    go_offline(p); /* tells the survivor that we have stopped */
-    forget_session(p);
-    p->yielded = TRUE;
-    colo_engine_emit_exit(e, "error");
-    colo_engine_step(e, COLO_ON_FAILURE,
-                     "the secondary has taken over: this guest is stopped and "
-                     "must not run again");
-}
-
-static void peer_left(Primary *p, const ColoMsg *m)
-{
-    if (m->ft.note.code == FT_CANCEL_TAKEN_OVER) {
-        yield_to_survivor(p);
-        return;
-    }
-    go_offline(p);
-    forget_session(p);
-    colo_engine_step(p->e, COLO_ON_PEER_LOST,
-                     "the secondary left (%s): the guest goes on unprotected",
-                     m->text);
-    connect_peer(p);
 }
 
 static void ft_event(Primary *p, const ColoMsg *m)
@@ -575,50 +347,23 @@ static void ft_event(Primary *p, const ColoMsg *m)
         }
         break;
     case FT_EVENT_CANCEL:
-        peer_left(p, m);
+        primary_peer_left(p, m);
         break;
     case FT_EVENT_LOST:
-        lose_link(p, m->text);
+        primary_lose_link(p, m->text);
         break;
     }
-}
-
-static void heartbeat_lost(Primary *p)
-{
-    ColoEngine *e = p->e;
-
-    if (!p->session || e->state == COLO_STATE_UNPROTECTED) {
-        return;
-    }
-    go_offline(p);
-    colo_engine_step(e, COLO_ON_PEER_LOST,
-                     "the secondary's heartbeat is lost: the guest goes on "
-                     "unprotected");
-    connect_peer(p);
-}
-
-static void end_replication(Primary *p)
-{
-    ColoEngine *e = p->e;
-
-    if (e->state >= COLO_STATE_TAKEOVER) {
-        return;
-    }
-    end_session(p, FT_CANCEL_REQUEST, "replication was ended on the primary");
-    colo_engine_emit_exit(e, "request");
-    colo_engine_step(e, COLO_ON_END, "replication was ended by request: the "
-                                     "guest goes on alone");
 }
 
 static void take(Primary *p, ColoMsg *m)
 {
     switch (m->type) {
     case COLO_MSG_LINK_UP:
-        link_up(p, m->data);
+        primary_link_up(p, m->data);
         colo_link_up_free(m->data);
         break;
     case COLO_MSG_LINK_FAILED:
-        link_failed(p, (guint32)m->number, m->text);
+        primary_link_failed(p, (guint32)m->number, m->text);
         break;
     case COLO_MSG_FT_EVENT:
         ft_event(p, m);
@@ -632,10 +377,10 @@ static void take(Primary *p, ColoMsg *m)
             MIN(p->next_checkpoint, g_get_monotonic_time() + p->delay_us);
         break;
     case COLO_MSG_LOST_HEARTBEAT:
-        end_replication(p);
+        primary_end_replication(p);
         break;
     case COLO_MSG_HEARTBEAT_LOST:
-        heartbeat_lost(p);
+        primary_heartbeat_lost(p);
         break;
     case COLO_MSG_HEARTBEAT_BACK:
         colo_log_info("the secondary's heartbeat is back");
@@ -693,7 +438,7 @@ void colo_primary_run(ColoEngine *e)
         work(&p);
     }
 
-    end_session(&p, FT_CANCEL_REQUEST, "the primary's colod was stopped");
+    primary_end_session(&p, FT_CANCEL_REQUEST, "the primary's colod was stopped");
     primary_link_free(p.link);
     colo_engine_close_vm(e);
     while ((m = colo_mailbox_take(e->mailbox))) {

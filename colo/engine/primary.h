@@ -108,6 +108,27 @@ gboolean primary_capture(Primary *p, GError **error);
 void primary_cancel(Primary *p);
 void primary_committed(Primary *p, guint64 epoch);
 
+/* --- primary-session.c -------------------------------------------------- */
+
+/* Look for the peer, to go on with the session or to begin one. */
+void primary_connect(Primary *p);
+
+/* INIT was exchanged: resume, or begin with a full copy.  Takes up->fd. */
+struct ColoLinkUp;
+void primary_link_up(Primary *p, struct ColoLinkUp *up);
+void primary_link_failed(Primary *p, guint32 code, const char *text);
+
+/* The stream is gone; the peer may be as well. */
+void primary_lose_link(Primary *p, const char *why);
+void primary_heartbeat_lost(Primary *p);
+void primary_peer_left(Primary *p, const ColoMsg *m);
+
+/* Leave the ft mode in order; the peer is told why. */
+void primary_end_session(Primary *p, FtCancel code, const char *text);
+
+/* The operator's end of replication: the guest goes on alone. */
+void primary_end_replication(Primary *p);
+
 /* --- primary-link.c ---------------------------------------------------- */
 
 /* What COLO_MSG_LINK_UP carries. */
