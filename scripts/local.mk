@@ -14,7 +14,7 @@ print-tests:
 print-valgrind-tests:
 	@printf '%s\n' $(TESTS) | grep -E '$(VALGRIND_TESTS)'
 check-valgrind: all
-	$(MAKE) $(AM_MAKEFLAGS) check \
-		TESTS="`printf '%s ' $$($(MAKE) -s print-valgrind-tests)`" \
-		LOG_COMPILER='./run $(VALGRIND)'
+	$(MAKE) $(AM_MAKEFLAGS) check LOG_COMPILER='./run $(VALGRIND)' \
+		TESTS="$$(printf '%s\n' $(TESTS) | \
+			grep -E '$(VALGRIND_TESTS)' | tr '\n' ' ')"
 .PHONY: print-tests print-valgrind-tests check-valgrind
