@@ -80,4 +80,15 @@ stop watch
 check "in order" test "$STOP_STATUS" -eq 0
 check_fails "and nobody is there any more" 3 'cannot reach colod' \
     ctl sec status
+
+# What the README says: the survivor is protected again by a new pair
+start --on box colod-new colod --primary --peer 127.0.0.1:9999 \
+    --qmp "$TESTDIR/sec.qmp" --tracker compare \
+    --control "$TESTDIR/sec.control" --state-dir "$TESTDIR/sec.d"
+check "the survivor's colod comes back as a primary" wait_for 10 started sec
+check "a new secondary starts" side third --stopped --secondary \
+    --listen 127.0.0.1:9999
+check "and is protected again" says '^active ' ctl sec status --follow
+check "with new checkpoints" says '^checkpoint 2 is committed: pause' \
+    ctl sec checkpoint --wait
 done_testing
