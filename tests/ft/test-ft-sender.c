@@ -247,6 +247,7 @@ static void test_stall(void)
 {
     Peer *p = peer_new(300000, 0);
     gint64 slowest = 0;
+    struct pollfd wake = {.fd = p->tx.wake, .events = POLLIN};
     guint64 woken = 0;
     guint n = 0;
     FtBuf *b;
@@ -270,6 +271,8 @@ static void test_stall(void)
     expect_lost(p, "did not read");
     g_assert_true(
         ft_pool_wait(p->tx.pool, g_get_monotonic_time() + G_USEC_PER_SEC));
+    /* The engine is woken when half of them are back. */
+    g_assert_cmpint(poll(&wake, 1, 1000), ==, 1);
     g_assert_cmpint(read(p->tx.wake, &woken, sizeof(woken)), ==,
                     sizeof(woken));
 
