@@ -194,13 +194,11 @@ gboolean colo_engine_vm_lost(const GError *error)
            g_error_matches(error, COLO_VM_ERROR, COLO_VM_ERROR_HUNG);
 }
 
-gboolean colo_engine_wait(ColoEngine *e, int extra_fd, gint64 deadline_us,
-                          GError **error)
+gboolean colo_engine_wait(ColoEngine *e, gint64 deadline_us, GError **error)
 {
-    struct pollfd p[3] = {
+    struct pollfd p[2] = {
         {.fd = colo_mailbox_fd(e->mailbox), .events = POLLIN},
         {.fd = e->vm ? colo_vm_fd(e->vm) : -1, .events = POLLIN},
-        {.fd = extra_fd, .events = POLLIN},
     };
     struct timespec wait = {0};
     gint64 left = deadline_us - g_get_monotonic_time();
@@ -210,7 +208,7 @@ gboolean colo_engine_wait(ColoEngine *e, int extra_fd, gint64 deadline_us,
         wait.tv_sec = left / G_USEC_PER_SEC;
         wait.tv_nsec = left % G_USEC_PER_SEC * 1000;
     }
-    if (ppoll(p, 3, deadline_us < 0 ? NULL : &wait, NULL) < 0 &&
+    if (ppoll(p, 2, deadline_us < 0 ? NULL : &wait, NULL) < 0 &&
         errno != EINTR) {
         g_error("the engine cannot poll: %s", g_strerror(errno));
     }

@@ -87,12 +87,10 @@ gboolean colo_engine_vm_died(ColoEngine *e);
 gboolean colo_engine_vm_lost(const GError *error);
 
 /*
- * Sleep until the mailbox, the VM's monitor or extra_fd (-1: none) has
- * something, or until deadline_us (monotonic, -1: none); then deliver the
- * VM's events.  FALSE: the VM's connection broke.
+ * Sleep until the mailbox or the VM's monitor has something, or until
+ * deadline_us (monotonic, -1: none); then deliver the VM's events.  FALSE: the VM's connection broke.
  */
-gboolean colo_engine_wait(ColoEngine *e, int extra_fd, gint64 deadline_us,
-                          GError **error);
+gboolean colo_engine_wait(ColoEngine *e, gint64 deadline_us, GError **error);
 
 /* All bytes zero?  len: a multiple of 64. */
 gboolean colo_is_zero(const void *data, gsize len);

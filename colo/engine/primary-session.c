@@ -159,8 +159,7 @@ void primary_link_up(Primary *p, ColoLinkUp *up)
         primary_all_dirty(p);
         primary_send_holes(p);
     }
-    p->heartbeat_key = hello->heartbeat_key;
-    colo_heartbeat_start(e->heartbeat, p->heartbeat_key);
+    colo_heartbeat_start(e->heartbeat, hello->heartbeat_key);
     p->phase = PHASE_CLOSING;
     p->rounds = 0;
     p->last_round = G_MAXSIZE;

@@ -427,7 +427,7 @@ void colo_primary_run(ColoEngine *e)
     while (!e->quit) {
         g_autoptr(GError) error = NULL;
 
-        if (!colo_engine_wait(e, -1, next_wake(&p), &error)) {
+        if (!colo_engine_wait(e, next_wake(&p), &error)) {
             lose_vm(&p, error);
         }
         take_vm_events(&p);

@@ -43,7 +43,6 @@ typedef struct Primary {
     PrimaryPhase phase;
 
     char *session;          /* agreed with the peer; NULL: none */
-    guint64 heartbeat_key;
     guint64 epoch;          /* last one that the peer has acknowledged */
     gboolean open;          /* a transaction has begun */
     guint16 id;             /* its frames' id */

@@ -620,8 +620,7 @@ void colo_secondary_run(ColoEngine *e)
     while (!e->quit) {
         g_autoptr(GError) error = NULL;
 
-        if (!colo_engine_wait(e, -1, s->reopen_at ? s->reopen_at : -1,
-                              &error)) {
+        if (!colo_engine_wait(e, s->reopen_at ? s->reopen_at : -1, &error)) {
             lose_vm(s, error->message);
         }
         watch_staleness(s);

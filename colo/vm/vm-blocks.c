@@ -18,22 +18,6 @@
 
 #define MAX_FDS 100000
 
-static gboolean refuse(GError **error, const char *fmt, ...)
-    G_GNUC_PRINTF(2, 3);
-
-static gboolean refuse(GError **error, const char *fmt, ...)
-{
-    g_autofree char *text = NULL;
-    va_list ap;
-
-    va_start(ap, fmt);
-    text = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
-    g_set_error_literal(error, COLO_VM_ERROR, COLO_VM_ERROR_UNPROTECTABLE,
-                        text);
-    return FALSE;
-}
-
 /* What to change on the command line for blocks that are often there. */
 static const struct {
     const char *part; /* of the block's name */
@@ -113,16 +97,18 @@ static gboolean check_block(const char *ram, const char *name, const char *rest,
     }
     for (guint i = 0; i < G_N_ELEMENTS(advices); i++) {
         if (strstr(name, advices[i].part)) {
-            return refuse(error,
-                          "the guest can write memory that is not in its "
-                          "shared RAM (%s): %s",
-                          name, advices[i].advice);
+            return colo_vm_refuse(
+                error,
+                "the guest can write memory that is not in its "
+                "shared RAM (%s): %s",
+                name, advices[i].advice);
         }
     }
-    return refuse(error,
-                  "the guest can write memory that is not in its shared RAM "
-                  "(%s): remove the device that it belongs to",
-                  name);
+    return colo_vm_refuse(
+        error,
+        "the guest can write memory that is not in its shared RAM "
+        "(%s): remove the device that it belongs to",
+        name);
 }
 
 /*
@@ -151,8 +137,8 @@ static gboolean check_line(const char *ram, char *line, const char *mtree,
             return check_block(ram, line, rest, mtree, error);
         }
     }
-    return refuse(error, "QEMU lists a RAM block in a form not known: \"%s\"",
-                  line);
+    return colo_vm_refuse(
+        error, "QEMU lists a RAM block in a form not known: \"%s\"", line);
 }
 
 gboolean colo_vm_check_blocks(const char *ram, const char *blocks,
@@ -161,7 +147,8 @@ gboolean colo_vm_check_blocks(const char *ram, const char *blocks,
     g_auto(GStrv) lines = g_strsplit(blocks, "\n", -1);
 
     if (!lines[0] || !strstr(lines[0], "Block Name")) {
-        return refuse(error, "QEMU does not list the guest's RAM blocks");
+        return colo_vm_refuse(error,
+                              "QEMU does not list the guest's RAM blocks");
     }
     for (char **l = lines; *l; l++) {
         if (!check_line(ram, *l, mtree, error)) {
@@ -197,10 +184,11 @@ static gboolean check_blockers(ColoVm *vm, GError **error)
         gboolean text = JSON_NODE_HOLDS_VALUE(first) &&
                         json_node_get_value_type(first) == G_TYPE_STRING;
 
-        return refuse(error,
-                      "a device of the guest keeps state that QEMU cannot "
-                      "save, remove it: %s",
-                      text ? json_node_get_string(first) : "no reason given");
+        return colo_vm_refuse(
+            error,
+            "a device of the guest keeps state that QEMU cannot "
+            "save, remove it: %s",
+            text ? json_node_get_string(first) : "no reason given");
     }
     return TRUE;
 }
@@ -220,11 +208,11 @@ static gboolean check_vhost(ColoVm *vm, GError **error)
         return FALSE;
     }
     if (strstr(net, "type=vhost-user") || strstr(net, "type=vhost-vdpa")) {
-        return refuse(error,
-                      "a network device is served outside QEMU (%s): "
-                      "use -netdev tap,vhost=off",
-                      strstr(net, "type=vhost-user") ? "vhost-user"
-                                                     : "vhost-vdpa");
+        return colo_vm_refuse(error,
+                              "a network device is served outside QEMU (%s): "
+                              "use -netdev tap,vhost=off",
+                              strstr(net, "type=vhost-user") ? "vhost-user"
+                                                             : "vhost-vdpa");
     }
     return TRUE;
 }
@@ -245,11 +233,12 @@ gboolean colo_vm_check_no_vhost_fd(pid_t pid, GError **error)
             target[n] = '\0';
             if (g_str_has_prefix(target, "/dev/vhost-") ||
                 g_str_has_prefix(target, "/dev/vfio/")) {
-                ok = refuse(error,
-                            "QEMU has %s open: use vhost=off on -netdev (with "
-                            "libvirt: <driver name='qemu'/>) and no vhost or "
-                            "vfio devices",
-                            target);
+                ok = colo_vm_refuse(
+                    error,
+                    "QEMU has %s open: use vhost=off on -netdev (with "
+                    "libvirt: <driver name='qemu'/>) and no vhost or "
+                    "vfio devices",
+                    target);
             }
         }
     }

@@ -106,6 +106,10 @@ JsonNode *colo_vm_call(ColoVm *vm, const char *command, JsonObject *args,
 gboolean colo_vm_do(ColoVm *vm, const char *command, JsonObject *args,
                     GError **error);
 
+/* Fails with COLO_VM_ERROR_UNPROTECTABLE; always FALSE. */
+gboolean colo_vm_refuse(GError **error, const char *fmt, ...)
+    G_GNUC_PRINTF(2, 3);
+
 /* A human monitor command's text. */
 char *colo_vm_hmp(ColoVm *vm, const char *line, GError **error);
 

@@ -23,22 +23,6 @@
     "-object memory-backend-memfd,id=mem,size=SIZE,share=on "                  \
     "-machine memory-backend=mem"
 
-static gboolean refuse(GError **error, const char *fmt, ...)
-    G_GNUC_PRINTF(2, 3);
-
-static gboolean refuse(GError **error, const char *fmt, ...)
-{
-    g_autofree char *text = NULL;
-    va_list ap;
-
-    va_start(ap, fmt);
-    text = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
-    g_set_error_literal(error, COLO_VM_ERROR, COLO_VM_ERROR_UNPROTECTABLE,
-                        text);
-    return FALSE;
-}
-
 /* Where QEMU has the guest's address 0, which is the backend's start. */
 static gboolean find_addr(ColoVm *vm, GError **error)
 {
@@ -51,9 +35,9 @@ static gboolean find_addr(ColoVm *vm, GError **error)
     p = strstr(text, " is 0x");
     if (!p || sscanf(p, " is 0x%" SCNx64, &vm->ram.addr) != 1 ||
         vm->ram.addr % 4096) {
-        return refuse(error,
-                      "QEMU does not say where it has the guest's RAM (\"%s\")",
-                      text);
+        return colo_vm_refuse(
+            error, "QEMU does not say where it has the guest's RAM (\"%s\")",
+            text);
     }
     return TRUE;
 }
@@ -74,18 +58,19 @@ static gboolean check_size(ColoVm *vm, GError **error)
         colo_json_get_int(o, "plugged-memory", &plugged);
     }
     if (plugged) {
-        return refuse(error,
-                      "the guest has %" G_GINT64_FORMAT " MiB of memory in "
-                      "devices: remove the pc-dimm, nvdimm, virtio-mem and "
-                      "virtio-pmem devices and give all its RAM by -m",
-                      plugged >> 20);
+        return colo_vm_refuse(
+            error,
+            "the guest has %" G_GINT64_FORMAT " MiB of memory in "
+            "devices: remove the pc-dimm, nvdimm, virtio-mem and "
+            "virtio-pmem devices and give all its RAM by -m",
+            plugged >> 20);
     }
     if (base <= 0 || (guint64)base != vm->ram.bytes || base % 4096) {
-        return refuse(error,
-                      "the memory backend %s has %" G_GSIZE_FORMAT
-                      " bytes, but the guest's RAM %" G_GINT64_FORMAT
-                      ": give -m and the backend the same size",
-                      vm->ram.backend, vm->ram.bytes, base);
+        return colo_vm_refuse(error,
+                              "the memory backend %s has %" G_GSIZE_FORMAT
+                              " bytes, but the guest's RAM %" G_GINT64_FORMAT
+                              ": give -m and the backend the same size",
+                              vm->ram.backend, vm->ram.bytes, base);
     }
     return TRUE;
 }
@@ -106,12 +91,13 @@ gboolean colo_vm_ram_find(ColoVm *vm, GError **error)
     }
     n = a ? json_array_get_length(a) : 0;
     if (n != 1) {
-        return refuse(error,
-                      "QEMU has %u memory backends, but one must hold all of "
-                      "the guest's RAM: use " HOW_TO_SHARE
-                      " and no other memory-backend (-numa memdev=, pc-dimm, "
-                      "ivshmem)",
-                      n);
+        return colo_vm_refuse(
+            error,
+            "QEMU has %u memory backends, but one must hold all of "
+            "the guest's RAM: use " HOW_TO_SHARE
+            " and no other memory-backend (-numa memdev=, pc-dimm, "
+            "ivshmem)",
+            n);
     }
     o = colo_vm_element(a, 0);
     id = o ? colo_json_get_string(o, "id") : NULL;
@@ -119,10 +105,11 @@ gboolean colo_vm_ram_find(ColoVm *vm, GError **error)
         colo_json_get_bool(o, "share", &share);
     }
     if (!share) {
-        return refuse(error,
-                      "the guest's RAM (memory backend %s) is not shared: "
-                      "use " HOW_TO_SHARE,
-                      id ? id : "without id");
+        return colo_vm_refuse(
+            error,
+            "the guest's RAM (memory backend %s) is not shared: "
+            "use " HOW_TO_SHARE,
+            id ? id : "without id");
     }
     vm->ram.backend = colo_vm_qom_string(vm, "/machine", "memory-backend", &e);
     if (!vm->ram.backend || !*vm->ram.backend) {
@@ -130,10 +117,10 @@ gboolean colo_vm_ram_find(ColoVm *vm, GError **error)
             g_propagate_error(error, g_steal_pointer(&e));
             return FALSE;
         }
-        return refuse(error,
-                      "the machine's RAM is not the memory backend %s: "
-                      "use " HOW_TO_SHARE,
-                      id ? id : "without id");
+        return colo_vm_refuse(error,
+                              "the machine's RAM is not the memory backend %s: "
+                              "use " HOW_TO_SHARE,
+                              id ? id : "without id");
     }
     size = colo_vm_qom_get(vm, vm->ram.backend, "size", error);
     if (!size) {
@@ -251,10 +238,11 @@ static gboolean map_file(ColoVm *vm, int fd, const ColoVmMapping *m,
     }
     if ((guint64)st.st_size < m->offset ||
         (guint64)st.st_size - m->offset < vm->ram.bytes) {
-        return refuse(error,
-                      "the guest's RAM file has %" G_GINT64_FORMAT
-                      " bytes, fewer than the guest's RAM of %" G_GSIZE_FORMAT,
-                      (gint64)st.st_size, vm->ram.bytes);
+        return colo_vm_refuse(
+            error,
+            "the guest's RAM file has %" G_GINT64_FORMAT
+            " bytes, fewer than the guest's RAM of %" G_GSIZE_FORMAT,
+            (gint64)st.st_size, vm->ram.bytes);
     }
     /* hugetlbfs maps whole pages of its own size. */
     if (fs.f_bsize > 4096 && (fs.f_bsize & (fs.f_bsize - 1)) == 0) {

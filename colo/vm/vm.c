@@ -330,6 +330,19 @@ static gboolean read_machine(ColoVm *vm, GError **error)
     return TRUE;
 }
 
+gboolean colo_vm_refuse(GError **error, const char *fmt, ...)
+{
+    g_autofree char *text = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    text = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    g_set_error_literal(error, COLO_VM_ERROR, COLO_VM_ERROR_UNPROTECTABLE,
+                        text);
+    return FALSE;
+}
+
 ColoVm *colo_vm_open(const ColoVmOptions *options, GError **error)
 {
     g_autoptr(ColoVm) vm = g_new0(ColoVm, 1);
