@@ -6,8 +6,10 @@
 # What configure and make need, what guests and hosts need, what only the
 # tests and benches need
 BUILD_PACKAGES='build-essential autoconf automake libtool pkg-config perl
-    libglib2.0-dev libjson-glib-dev libxxhash-dev liblz4-dev libzstd-dev'
-GUEST_PACKAGES='qemu-system-x86 iproute2 cpio kmod xz-utils zstd'
+    libglib2.0-dev libjson-glib-dev libxxhash-dev liblz4-dev libzstd-dev
+    libnetfilter-queue-dev libmnl-dev libnl-3-dev libnl-route-3-dev
+    libpcap0.8-dev'
+GUEST_PACKAGES='qemu-system-x86 iproute2 iptables cpio kmod xz-utils zstd'
 TEST_PACKAGES='qemu-utils iputils-ping valgrind iperf3'
 
 # say TEXT...: what is being done, for the operator

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Messages between the two proxies: one ordered stream each way.
+ *
+ * A message is a header of 16 bytes, little-endian, and len bytes:
+ *
+ *   offset size field
+ *   0      4    len      at most NET_WIRE_MAX
+ *   4      1    type
+ *   5      1    iface    number of the protected interface, else 0
+ *   6      2    flags
+ *   8      8    number   see each type
+ *
+ * The peer is not trusted: lengths are checked before anything is read or
+ * allocated; what makes no sense ends the connection with a sentence.
+ */
+#ifndef COLO_NET_WIRE_H
+#define COLO_NET_WIRE_H
+
+#include "netcompare/packet/packet.h"
+
+#define NET_WIRE_VERSION  1
+#define NET_WIRE_HEADER   16
+#define NET_WIRE_VNET     10          /* struct virtio_net_hdr, little-endian */
+#define NET_WIRE_MAX      (128 * 1024)
+#define NET_WIRE_MAX_IFACES 16
+
+typedef enum {
+    /*
+     * First on every connection, both ways: a JSON object (NetHello), at
+     * most 64 KiB.
+     */
+    NET_WIRE_HELLO = 1,
+    /*
+     * primary: a frame for the guest.  number: counts those of this
+     * interface from 1.  secondary: one that its guest sent.  Payload: the
+     * vnet header and the frame, VLAN tags in it.
+     */
+    NET_WIRE_FRAME,
+    /*
+     * primary: its guest stands still for checkpoint number.  flags 1:
+     * periodic.  Payload: for each interface, 8 bytes: the number of the last
+     * frame that its guest had consumed.
+     */
+    NET_WIRE_CAPTURE,
+    /* secondary: what follows is of its guest as loaded from checkpoint number. */
+    NET_WIRE_LOADED,
+    /* primary: payload: NetWireOffset. */
+    NET_WIRE_OFFSET,
+    /* primary: number 1: what the secondary's guest sends is of use, 0: not. */
+    NET_WIRE_WANTED,
+    /* both: number 1: colod is attached, 0: it is not. */
+    NET_WIRE_ATTACHED,
+    /* secondary: it takes over; nothing of the primary's guest may leave. */
+    NET_WIRE_TAKEOVER,
+    /* both: I am alive; sent when nothing else was for a while. */
+    NET_WIRE_PING,
+    NET_WIRE_N
+} NetWireType;
+
+typedef struct NetWireHead {
+    guint32 len;
+    guint8 type, iface;
+    guint16 flags;
+    guint64 number;
+} NetWireHead;
+
+void net_wire_put_head(guint8 out[NET_WIRE_HEADER], const NetWireHead *h);
+/*
+ * ifaces: how many there are.  FALSE with error (G_IO_ERROR_INVALID_DATA):
+ * a type that does not exist, or a length or interface not allowed for it.
+ */
+gboolean net_wire_get_head(const guint8 in[NET_WIRE_HEADER], guint ifaces,
+                           NetWireHead *h, GError **error);
+
+/* OFFSET: 56 bytes. */
+#define NET_WIRE_OFFSET_LEN 56
+typedef struct NetWireOffset {
+    NetKey flow; /* the guest's direction; iface is the header's */
+    guint32 seq_delta, ts_delta;
+} NetWireOffset;
+void net_wire_put_offset(guint8 out[NET_WIRE_OFFSET_LEN], const NetWireOffset *o);
+gboolean net_wire_get_offset(const guint8 *in, gsize len, guint8 iface,
+                             NetWireOffset *o, GError **error);
+
+typedef struct NetHello {
+    guint version_min, version_max;
+    char *name;       /* of the VM: has to be the same */
+    gboolean primary;
+    guint ifaces;
+    char *instance;   /* 32 hex digits: this run of the proxy */
+    gboolean attached;
+} NetHello;
+NetHello *net_hello_parse(const guint8 *json, gsize len, GError **error);
+GBytes *net_hello_format(const NetHello *h);
+void net_hello_free(NetHello *h);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(NetHello, net_hello_free)
+
+#endif
