@@ -42,6 +42,7 @@ typedef struct FdSource {
 
 typedef struct Client {
     ColoQmpServer *server;
+    guint64 number;
     int fd;
     FdSource *source;
     ColoQmpLines in;
@@ -58,6 +59,10 @@ struct ColoQmpServer {
     ColoQmpTable *table;
     GList *clients; /* of Client */
     guint n_clients;
+    guint64 last_number; /* of a client */
+    guint64 asking;      /* number of the client whose handler runs, or 0 */
+    ColoQmpGoneFunc gone;
+    gpointer user_data;
 
     int listen_fd;
     FdSource *listen_source;
@@ -183,8 +188,10 @@ static void client_requests(Client *c)
         const char *line = colo_qmp_lines_next(&c->in, &len, &too_long);
 
         if (line) {
+            c->server->asking = c->number;
             reply =
                 colo_qmp_dispatch(c->server->table, line, len, &c->negotiated);
+            c->server->asking = 0;
         } else {
             c->more_lines = FALSE;
             if (too_long) {
@@ -218,6 +225,18 @@ static void client_free(Client *c)
     g_free(c);
 }
 
+/* The connection has ended by itself. */
+static void client_gone(Client *c)
+{
+    ColoQmpServer *s = c->server;
+    guint64 number = c->number;
+
+    client_free(c);
+    if (s->gone) {
+        s->gone(number, s->user_data);
+    }
+}
+
 /* After each piece of work: end the client, or say what it waits for. */
 static void client_settle(Client *c)
 {
@@ -227,7 +246,7 @@ static void client_settle(Client *c)
     client_write(c);
     if (c->dropped || (c->closing && (now >= c->closing ||
                                       (!c->more_lines && !pending(c))))) {
-        client_free(c);
+        client_gone(c);
         return;
     }
     if (pending(c)) {
@@ -308,6 +327,7 @@ static void accept_clients(gpointer owner)
         }
         c = g_new0(Client, 1);
         c->server = s;
+        c->number = ++s->last_number;
         c->fd = fd;
         colo_qmp_lines_init(&c->in, COLO_QMP_MAX_REQUEST);
         c->out = g_string_new(NULL);
@@ -384,11 +404,22 @@ ColoQmpServer *colo_qmp_server_new(const char *product,
 
     s->context = g_main_context_ref_thread_default();
     s->table = colo_qmp_table_new(product, commands, user_data);
+    s->user_data = user_data;
     s->listen_fd = -1;
     g_mutex_init(&s->lock);
     g_queue_init(&s->events);
     s->events_source = fd_source_new(s, -1, deliver_events, s);
     return s;
+}
+
+guint64 colo_qmp_server_asking(ColoQmpServer *s)
+{
+    return s->asking;
+}
+
+void colo_qmp_server_set_gone_func(ColoQmpServer *s, ColoQmpGoneFunc gone)
+{
+    s->gone = gone;
 }
 
 gboolean colo_qmp_server_listen(ColoQmpServer *s, const char *path,

@@ -60,6 +60,23 @@ void colo_qmp_server_free(ColoQmpServer *s);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ColoQmpServer, colo_qmp_server_free)
 
 /*
+ * Inside a handler: the number of the client that asks, from 1 on, never
+ * used twice by a server.  Elsewhere 0.
+ */
+guint64 colo_qmp_server_asking(ColoQmpServer *s);
+
+/*
+ * gone is called in the server's context, with the handlers' user_data, when
+ * the connection of a client has ended: it closed (or shut down its sending
+ * side), died, or was dropped.  Also for clients that never asked anything;
+ * not for those that colo_qmp_server_free() disconnects.  It may emit events,
+ * but must not free the server.  To be set before anybody can connect; NULL:
+ * nobody is told.
+ */
+typedef void (*ColoQmpGoneFunc)(guint64 client, gpointer user_data);
+void colo_qmp_server_set_gone_func(ColoQmpServer *s, ColoQmpGoneFunc gone);
+
+/*
  * Listen at path, mode 0600; missing parent folders are made (0755).  A
  * stale socket is replaced; one where somebody answers is an error that
  * says so.  The socket is removed by colo_qmp_server_free().

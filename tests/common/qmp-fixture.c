@@ -75,6 +75,24 @@ static JsonNode *do_quit(JsonObject *args, gpointer user_data, GError **error)
     return NULL;
 }
 
+static JsonNode *do_who(JsonObject *args, gpointer user_data, GError **error)
+{
+    QmpFixture *f = user_data;
+    JsonNode *node = json_node_new(JSON_NODE_VALUE);
+
+    json_node_set_int(node, (gint64)colo_qmp_server_asking(f->server));
+    return node;
+}
+
+/* Outside of handlers nobody asks. */
+static void client_gone(guint64 client, gpointer user_data)
+{
+    QmpFixture *f = user_data;
+
+    g_assert_cmpuint(colo_qmp_server_asking(f->server), ==, 0);
+    g_async_queue_push(f->gone, GUINT_TO_POINTER((guint)client));
+}
+
 static const ColoQmpArg echo_args[] = {
     {"text", COLO_QMP_STR},        {"int", COLO_QMP_INT, TRUE},
     {"bool", COLO_QMP_BOOL, TRUE}, {"obj", COLO_QMP_OBJ, TRUE},
@@ -86,13 +104,10 @@ static const ColoQmpArg emit_args[] = {
 static const ColoQmpArg big_args[] = {{"size", COLO_QMP_INT}, {NULL}};
 
 const ColoQmpCommand qmp_fixture_commands[] = {
-    {"big", big_args, do_big},
-    {"echo", echo_args, do_echo},
-    {"emit", emit_args, do_emit},
-    {"fail", fail_args, do_fail},
-    {"nothing", NULL, do_nothing},
-    {"quit", NULL, do_quit},
-    {NULL},
+    {"big", big_args, do_big},     {"echo", echo_args, do_echo},
+    {"emit", emit_args, do_emit},  {"fail", fail_args, do_fail},
+    {"nothing", NULL, do_nothing}, {"quit", NULL, do_quit},
+    {"who", NULL, do_who},         {NULL},
 };
 
 static gboolean say_up(gpointer data)
@@ -116,6 +131,7 @@ static gpointer serve(gpointer data)
     g_main_context_push_thread_default(context);
     f->loop = g_main_loop_new(context, FALSE);
     f->server = colo_qmp_server_new("colo", qmp_fixture_commands, f);
+    colo_qmp_server_set_gone_func(f->server, client_gone);
     g_assert_true(colo_qmp_server_listen(f->server, f->path, &error));
     g_assert_no_error(error);
     g_source_set_callback(idle, say_up, f, NULL);
@@ -133,6 +149,7 @@ void qmp_fixture_set_up(QmpFixture *f, gconstpointer unused)
     f->folder = raw_folder_new();
     f->path = g_build_filename(f->folder, "qmp", NULL);
     f->events = g_string_new(NULL);
+    f->gone = g_async_queue_new();
     g_mutex_init(&f->lock);
     g_cond_init(&f->cond);
     f->thread = g_thread_new("server", serve, f);
@@ -180,6 +197,7 @@ void qmp_fixture_tear_down(QmpFixture *f, gconstpointer unused)
     g_mutex_clear(&f->lock);
     g_cond_clear(&f->cond);
     g_string_free(f->events, TRUE);
+    g_async_queue_unref(f->gone);
     g_free(f->path);
     raw_folder_free(f->folder);
 }

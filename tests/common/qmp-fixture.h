@@ -2,7 +2,8 @@
 /*
  * A QMP server on a thread of its own, as in the daemons.  Its commands:
  * nothing, echo (its arguments), fail (with a class), emit (n events COUNT
- * with a filler of size bytes), big (a string of size bytes), quit.
+ * with a filler of size bytes), big (a string of size bytes), quit, who (the
+ * number of the client that asks).
  */
 #ifndef COLO_TEST_QMP_FIXTURE_H
 #define COLO_TEST_QMP_FIXTURE_H
@@ -18,12 +19,13 @@ typedef struct QmpFixture {
     GMainLoop *loop;
     GMutex lock;
     GCond cond;
-    gboolean up;     /* under lock */
-    GString *events; /* "NAMEi " for each, i being data's i or -1 */
+    gboolean up;       /* under lock */
+    GAsyncQueue *gone; /* numbers of the clients whose connections ended */
+    GString *events;   /* "NAMEi " for each, i being data's i or -1 */
 } QmpFixture;
 
 extern const ColoQmpCommand qmp_fixture_commands[];
-enum { QMP_FIXTURE_COMMANDS = 6 };
+enum { QMP_FIXTURE_COMMANDS = 7 };
 
 void qmp_fixture_set_up(QmpFixture *f, gconstpointer unused);
 void qmp_fixture_tear_down(QmpFixture *f, gconstpointer unused);

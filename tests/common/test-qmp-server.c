@@ -8,6 +8,7 @@
 
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -280,6 +281,85 @@ static void test_quit(QmpFixture *f, gconstpointer unused)
     g_thread_join(g_steal_pointer(&f->thread));
 }
 
+static guint who(int fd)
+{
+    g_autofree char *reply = NULL;
+    guint number = 0;
+
+    raw_write(fd, "{\"execute\":\"who\"}\n", 18);
+    reply = raw_read_line(fd);
+    g_assert_cmpint(sscanf(reply, "{\"return\":%u}", &number), ==, 1);
+    return number;
+}
+
+static guint next_gone(QmpFixture *f)
+{
+    return GPOINTER_TO_UINT(g_async_queue_timeout_pop(f->gone, 5 * SECOND));
+}
+
+/* A handler knows who asks; whose connection ended is said, once. */
+static void test_clients(QmpFixture *f, gconstpointer unused)
+{
+    int a = qmp_fixture_raw(f), b = qmp_fixture_raw(f), c;
+    guint number_a = who(a), number_b = who(b), number_c;
+    g_autofree char *end = NULL;
+
+    g_assert_cmpuint(number_a, !=, 0);
+    g_assert_cmpuint(number_b, !=, 0);
+    g_assert_cmpuint(number_a, !=, number_b);
+    g_assert_cmpuint(who(a), ==, number_a);
+    g_assert_cmpuint(who(b), ==, number_b);
+    g_assert_null(g_async_queue_try_pop(f->gone));
+
+    close(a);
+    g_assert_cmpuint(next_gone(f), ==, number_a);
+    c = qmp_fixture_raw(f);
+    number_c = who(c);
+    g_assert_cmpuint(number_c, !=, number_a);
+    g_assert_cmpuint(number_c, !=, number_b);
+    g_assert_cmpuint(who(b), ==, number_b);
+
+    /* The last word is answered first. */
+    raw_write(c, "{\"execute\":\"nothing\"}\n", 22);
+    g_assert_cmpint(shutdown(c, SHUT_WR), ==, 0);
+    end = raw_read_line(c);
+    g_assert_cmpstr(end, ==, "{\"return\":{}}");
+    g_assert_cmpuint(next_gone(f), ==, number_c);
+    close(c);
+
+    /* One that never spoke. */
+    a = raw_connect(f->path);
+    close(a);
+    g_assert_cmpuint(next_gone(f), >, number_c);
+    g_assert_cmpuint(who(b), ==, number_b);
+    g_assert_null(g_async_queue_try_pop(f->gone));
+    close(b);
+    g_assert_cmpuint(next_gone(f), ==, number_b);
+}
+
+/* One that is dropped for not reading is gone, too. */
+static void test_dropped(QmpFixture *f, gconstpointer unused)
+{
+    g_autoptr(ColoQmpClient) c = qmp_fixture_connect(f);
+    g_autoptr(GError) error = NULL;
+    int lazy = qmp_fixture_raw(f);
+    guint number = who(lazy);
+    gboolean gone = FALSE;
+
+    for (int i = 0; i < 64 && !gone; i++) {
+        g_autoptr(JsonNode) v = NULL;
+        JsonObject *args = json_object_new();
+
+        json_object_set_int_member(args, "n", 1);
+        json_object_set_int_member(args, "size", 256 * 1024);
+        v = colo_qmp_client_call(c, "emit", args, 5 * SECOND, &error);
+        g_assert_no_error(error);
+        gone = g_async_queue_length(f->gone) > 0;
+    }
+    g_assert_cmpuint(next_gone(f), ==, number);
+    close(lazy);
+}
+
 /* Who may listen where. */
 static void test_listen(void)
 {
@@ -350,6 +430,8 @@ int main(int argc, char **argv)
     QMP_FIXTURE_ADD("/qmp-server/byte-by-byte", test_byte_by_byte);
     QMP_FIXTURE_ADD("/qmp-server/line-length", test_line_length);
     QMP_FIXTURE_ADD("/qmp-server/events", test_events);
+    QMP_FIXTURE_ADD("/qmp-server/clients", test_clients);
+    QMP_FIXTURE_ADD("/qmp-server/dropped", test_dropped);
     QMP_FIXTURE_ADD("/qmp-server/quit", test_quit);
     g_test_add_func("/qmp-server/listen", test_listen);
     return g_test_run();
