@@ -3,6 +3,7 @@ noinst_LTLIBRARIES += libcolocommon.la
 libcolocommon_la_SOURCES = \
 	include/colo/bitmap.h \
 	include/colo/log.h \
+	include/colo/names.h \
 	include/colo/options.h \
 	include/colo/sockaddr.h \
 	include/colo/histogram.h \
@@ -11,6 +12,7 @@ libcolocommon_la_SOURCES = \
 	colo/common/bitmap.c \
 	colo/common/histogram.c \
 	colo/common/log.c \
+	colo/common/names.c \
 	colo/common/options.c \
 	colo/common/qmp-client.c \
 	colo/common/qmp-dispatch.c \

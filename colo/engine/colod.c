@@ -2,8 +2,8 @@
 /* colod: start, the control thread's loop, and the end. */
 #include "colo/engine/control.h"
 #include "colo/engine/engine.h"
-#include "colo/ft/ft-hello.h"
 #include "colo/log.h"
+#include "colo/names.h"
 
 #include <glib-unix.h>
 #include <poll.h>
@@ -122,7 +122,7 @@ int main(int argc, char **argv)
     e.status->delay_ms = c->delay_ms;
     e.status->periodic = c->periodic;
     e.status->peer = c->peer ? colo_addr_format(c->peer) : NULL;
-    e.instance = ft_new_id();
+    e.instance = colo_new_id();
     control.engine = e.mailbox;
     control.status = e.status;
     e.control = colo_qmp_server_new("colo", colo_control_commands, &control);

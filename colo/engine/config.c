@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* colod's options. */
 #include "colo/engine/config.h"
+#include "colo/names.h"
 #include "colo/options.h"
 
 #include <stdlib.h>
@@ -11,14 +12,6 @@ static const char *const trackers[] = {"auto", "uffd", "soft-dirty", "compare",
                                        NULL};
 static const char *const codings[] = {"none", "lz4", "zstd", NULL};
 static const char *const policies[] = {"wait", "failover", NULL};
-
-/* Names become parts of paths. */
-static gboolean name_is_valid(const char *name)
-{
-    return strlen(name) <= 64 && name[0] != '.' &&
-           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                        "0123456789._-") == strlen(name);
-}
 
 ColoConfig *colo_config_parse(int argc, char **argv)
 {
@@ -135,7 +128,7 @@ ColoConfig *colo_config_parse(int argc, char **argv)
         exit(colo_options_wrong(&options, "this colod was built without %s",
                                 codings[coding]));
     }
-    if (c->name && !name_is_valid(c->name)) {
+    if (c->name && !colo_name_is_valid(c->name)) {
         exit(colo_options_wrong(&options, "--name %s: letters, digits and "
                                           "._- only, at most 64",
                                 c->name));

@@ -2,6 +2,7 @@
 /* The secondary's engine: its loop, sessions, and the takeover. */
 #include "colo/engine/secondary.h"
 #include "colo/log.h"
+#include "colo/names.h"
 
 #include <errno.h>
 #include <string.h>
@@ -95,7 +96,7 @@ static void start_session(Secondary *s, const FtHello *h)
 
     forget_session(s);
     s->vm_died = FALSE;
-    s->session = ft_new_id();
+    s->session = colo_new_id();
     s->primary_instance = g_strdup(h->instance);
     s->periodic = h->periodic;
     if (getrandom(&s->heartbeat_key, sizeof(s->heartbeat_key), 0) < 0) {

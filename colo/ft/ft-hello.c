@@ -21,19 +21,6 @@ void ft_hello_free(FtHello *h)
     }
 }
 
-char *ft_new_id(void)
-{
-    g_autofree char *uuid = g_uuid_string_random();
-    GString *id = g_string_new(NULL);
-
-    for (const char *p = uuid; *p; p++) {
-        if (*p != '-') {
-            g_string_append_c(id, *p);
-        }
-    }
-    return g_string_free(id, FALSE);
-}
-
 /* The sum is seeded with the frame's header, as those of all frames are. */
 static guint64 hello_sum(const char *payload, gsize len)
 {

@@ -37,9 +37,6 @@ typedef struct FtHello {
 void ft_hello_free(FtHello *h);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(FtHello, ft_hello_free)
 
-/* A fresh random identity (transfer full). */
-char *ft_new_id(void);
-
 /*
  * The payload of an INIT frame (transfer full), its length in *len; id and
  * seq of the frame are 0.

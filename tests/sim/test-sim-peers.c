@@ -3,6 +3,7 @@
  * Wrong peers and wrong options: colod says clearly what is wrong, stays in
  * a defined state, and the guest does not notice.
  */
+#include "colo/names.h"
 #include "tests/sim/ft-peer.h"
 #include "tests/sim/rig-check.h"
 
@@ -60,7 +61,7 @@ static void test_primary_version(void)
     };
     g_autofree char *text = NULL;
 
-    h.instance = ft_new_id();
+    h.instance = colo_new_id();
     start_secondary(r);
     text = refusal(r, &h, FT_TRANS_ERR_VERSION);
     g_assert_nonnull(strstr(text, "versions 98 to 99"));
@@ -88,7 +89,7 @@ static void test_primary_other_vm(void)
         {"vm0", "{\"qemu\":\"7.2.22\",\"ram\":{\"a\":1}}", "differ"},
     };
 
-    h.instance = ft_new_id();
+    h.instance = colo_new_id();
     start_secondary(r);
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autofree char *text = NULL;
@@ -268,8 +269,8 @@ static void test_secondary_stops_reading(void)
     g_assert_cmpint(h.cmd, ==, FT_CMD_INIT);
     hello = ft_hello_get(payload, h.payload_len, &error);
     g_assert_no_error(error);
-    answer.instance = ft_new_id();
-    answer.session = ft_new_id();
+    answer.instance = colo_new_id();
+    answer.session = colo_new_id();
     answer.description = hello->description;
     g_assert_true(ft_peer_send_hello(fd, &answer));
     check_state(r, &r->pri, "syncing", SOON_MS);
