@@ -1,1 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+noinst_LTLIBRARIES += libcolopacket.la
+libcolopacket_la_SOURCES = \
+	netcompare/packet/packet.h netcompare/packet/packet.c \
+	netcompare/packet/key.c \
+	netcompare/packet/checksum.h netcompare/packet/checksum.c \
+	netcompare/packet/buf.h netcompare/packet/buf.c

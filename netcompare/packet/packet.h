@@ -20,13 +20,14 @@
  * A flow of packets in one direction.  Compared and hashed as bytes: made
  * only by net_packet_parse() or from zeroed memory.  IPv4 addresses are the
  * first four bytes.  Without ports (fragments, ICMP echo: the identifier is
- * sport) they are 0.
+ * sport, both ways) they are 0.  Not IP: all but vlan, ethertype and iface
+ * are 0.
  */
 typedef struct NetKey {
     guint8 src[16], dst[16]; /* as on the wire */
     guint16 sport, dport;    /* host's order */
     guint16 vlan;            /* id 1 to 4094; 0: untagged, or not known */
-    guint16 ethertype;       /* 0x0800, 0x86dd, or another's */
+    guint16 ethertype;       /* 0x0800, 0x86dd, another's; 0: LLC */
     guint8 proto;            /* IP protocol; 0 if it is not IP */
     guint8 iface;            /* number of the protected interface */
     guint8 zero[2];
@@ -65,7 +66,12 @@ typedef struct NetPacket {
     NetKind kind;
     NetKey key;
     guint32 l4;             /* offset of the transport header */
-    guint32 payload;        /* offset of what it carries */
+    /*
+     * What it carries, to the packet's end (with UDP: also what is behind
+     * the datagram).  The transport header is data[l4..payload), of ICMP its
+     * first 8 bytes; none of other protocols.
+     */
+    guint32 payload;
     guint32 payload_len;
     /* NET_KIND_FRAGMENT: offset and length are those of l4 on */
     guint32 fragment_id;

@@ -1,1 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# Tests of netcompare/packet/; libpacketbuild.la builds packets for others, too
+PACKET_TESTS = \
+	tests/packet/test-packet \
+	tests/packet/test-key \
+	tests/packet/test-checksum \
+	tests/packet/test-buf
+check_PROGRAMS += $(PACKET_TESTS)
+TESTS += $(PACKET_TESTS)
+check_LTLIBRARIES += libpacketbuild.la
+libpacketbuild_la_SOURCES = tests/packet/build.h tests/packet/build.c
+PACKET_TEST_LIBS = libpacketbuild.la libcolopacket.la $(UNIT_LIBS)
+
+tests_packet_test_packet_SOURCES = tests/packet/test-packet.c
+tests_packet_test_packet_LDADD = $(PACKET_TEST_LIBS)
+tests_packet_test_key_SOURCES = tests/packet/test-key.c
+tests_packet_test_key_LDADD = $(PACKET_TEST_LIBS)
+tests_packet_test_checksum_SOURCES = tests/packet/test-checksum.c
+tests_packet_test_checksum_LDADD = $(PACKET_TEST_LIBS)
+tests_packet_test_buf_SOURCES = tests/packet/test-buf.c
+tests_packet_test_buf_LDADD = libcolopacket.la $(UNIT_LIBS)
