@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* colo-proxy: start, loop and end. */
+#include "colo/names.h"
+#include "colo/log.h"
+#include "netcompare/proxy/proxy.h"
+
+#include <glib-unix.h>
+#include <signal.h>
+#include <stdlib.h>
+
+static gboolean on_signal(gpointer data)
+{
+    Proxy *p = data;
+
+    g_main_loop_quit(p->loop);
+    return G_SOURCE_CONTINUE;
+}
+
+static gboolean start(Proxy *p, GError **error)
+{
+    const ProxyConfig *c = p->config;
+
+    p->host = net_host_new(error);
+    if (!p->host) {
+        return FALSE;
+    }
+    p->devs = g_new0(NetDev, c->n_taps);
+    for (guint i = 0; i < c->n_taps; i++) {
+        if (!net_host_get(p->host, c->taps[i], &p->devs[i], error)) {
+            return FALSE;
+        }
+    }
+    /* A second proxy of this VM is found before anything is touched. */
+    return colo_qmp_server_listen(p->control, c->control, error) &&
+           (c->primary ? proxy_primary_start(p, error)
+                       : proxy_secondary_start(p, error));
+}
+
+static void finish(Proxy *p)
+{
+    proxy_primary_stop(p);
+    proxy_secondary_stop(p);
+    net_link_free(p->link);
+    net_nfqueue_free(p->queue);
+    net_host_free(p->host);
+    colo_qmp_server_free(p->control);
+    g_main_loop_unref(p->loop);
+    g_free(p->devs);
+    g_free(p->instance);
+}
+
+int main(int argc, char **argv)
+{
+    ProxyConfig *c = proxy_config_parse(argc, argv);
+    g_autofree char *ident =
+        g_strdup_printf("colo-proxy %s %s",
+                        c->primary ? "primary" : "secondary", c->name);
+    g_autoptr(GError) error = NULL;
+    Proxy p = {.config = c};
+
+    signal(SIGPIPE, SIG_IGN);
+    colo_log_init(ident, c->debug);
+    p.loop = g_main_loop_new(NULL, FALSE);
+    p.instance = colo_new_id();
+    p.control = colo_qmp_server_new("colo", proxy_commands, &p);
+    colo_qmp_server_set_gone_func(p.control, proxy_client_gone);
+    if (start(&p, &error)) {
+        g_unix_signal_add(SIGTERM, on_signal, &p);
+        g_unix_signal_add(SIGINT, on_signal, &p);
+        g_main_loop_run(p.loop);
+    } else {
+        proxy_fail(&p, error);
+    }
+    finish(&p);
+    proxy_config_free(c);
+    return p.failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the secondary's guest sent lately.
+ *
+ * A primary that dies takes with it what it had not yet released.  The
+ * secondary's guest believes that it was sent, and would repeat it only after
+ * its own timers, which double with each try.  So at a takeover the frames of
+ * the last moments are sent once more: a client that has them ignores them.
+ */
+#ifndef COLO_PROXY_RECENT_H
+#define COLO_PROXY_RECENT_H
+
+#include "netcompare/capture/tap.h"
+
+typedef struct RecentFrames RecentFrames;
+
+/* At most so many frames and bytes; the oldest give way. */
+RecentFrames *recent_new(guint max_frames, gsize max_bytes);
+void recent_free(RecentFrames *r);
+void recent_add(RecentFrames *r, const NetFrame *frame, gint64 now_us);
+/* All of them are of a past that was undone. */
+void recent_clear(RecentFrames *r);
+/* Those added at or after since_us, oldest first. */
+typedef void (*RecentFunc)(const NetFrame *frame, gpointer user);
+void recent_foreach(const RecentFrames *r, gint64 since_us, RecentFunc func,
+                    gpointer user);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of the secondary's role share. */
+#ifndef COLO_PROXY_SECONDARY_H
+#define COLO_PROXY_SECONDARY_H
+
+#include "netcompare/host/announce.h"
+#include "netcompare/proxy/backlog.h"
+#include "netcompare/proxy/inbound.h"
+#include "netcompare/proxy/proxy.h"
+#include "netcompare/proxy/recent.h"
+#include "netcompare/rewrite/rewrite.h"
+
+/* One interface of the secondary's guest. */
+typedef struct Standby {
+    Proxy *proxy;
+    guint iface;
+    NetTap *tap;            /* reads what the guest sends, injects */
+    guint source;           /* of tap */
+    Inbound *inbound;
+    Backlog backlog;
+    NetAddresses *addresses;
+    RecentFrames *recent;
+    guint64 sent;           /* frames that the guest sent */
+    guint64 stale;          /* of them, dropped at a load */
+    guint64 unsent;         /* for which the link had no room, or no peer */
+    NetTap *bridge;         /* after the takeover: to send on the bridge */
+} Standby;
+
+struct ProxySecondary {
+    Proxy *proxy;
+    Standby *standbys;
+    NetRewrite *rewrite;
+    GByteArray *scratch;    /* a packet that is being rewritten */
+    gint64 now;
+    guint64 epoch;          /* loaded last; 0: none */
+    char *peer_instance;    /* of the primary's proxy */
+    gint64 heard_us;        /* when its last message arrived */
+    gboolean wanted;        /* it compares */
+    gboolean loading;       /* between load and run */
+    gboolean alone;         /* taken over */
+    gboolean rules;         /* NET_RULES_REWRITE are in force */
+    guint round;            /* of announcing */
+    guint timer, ticks, announcing;
+};
+
+/*
+ * The frame's packet in s->scratch, the whole frame, translated; FALSE: there
+ * is nothing to translate.
+ */
+gboolean secondary_translate(ProxySecondary *s, const NetFrame *frame,
+                             guint iface, gboolean inbound);
+
+/* --- takeover.c ----------------------------------------------------------- */
+
+gboolean takeover_begin(ProxySecondary *s, GError **error);
+/* Connections that need rewriting may have ended. */
+void takeover_tick(ProxySecondary *s);
+void takeover_end(ProxySecondary *s);
+
+#endif

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The takeover of the network: the tap goes onto the bridge, everybody is told,
+ * and connections whose numbers the primary's guest chose are rewritten until
+ * they end.
+ */
+#include "colo/log.h"
+#include "netcompare/proxy/secondary.h"
+
+#include <string.h>
+
+#define QUEUE_RCVBUF  (16u << 20)
+#define QUEUE_PACKETS 16384
+#define MAX_MACS      NET_ANNOUNCE_MAX
+/*
+ * What the guest sent since shortly before the primary was last heard may not
+ * have reached anybody.
+ */
+#define RECENT_US (50 * 1000)
+
+/* Sends, never reads: no frame matches. */
+#define NO_FRAMES "ether src 00:00:00:00:00:00 and ether dst 00:00:00:00:00:00"
+
+/* --- Rewriting -------------------------------------------------------------- */
+
+static void on_packet(const NetQueued *q, gpointer user)
+{
+    ProxySecondary *s = user;
+    NetNfqueue *queue = s->proxy->queue;
+    int iface = proxy_iface(s->proxy, q->physindev);
+    gboolean outbound = iface >= 0, changed = FALSE;
+    NetPacket packet;
+
+    /* To the guest: which of its interfaces does not matter to one tap. */
+    if (!outbound) {
+        iface = proxy_iface(s->proxy, q->physoutdev);
+    }
+    if (!q->truncated &&
+        net_packet_parse(&packet, q->ethertype, q->data, q->len, q->vlan,
+                         (guint8)MAX(iface, 0)) == NET_KIND_TCP) {
+        g_byte_array_set_size(s->scratch, 0);
+        g_byte_array_append(s->scratch, q->data, (guint)q->len);
+        changed = outbound
+                      ? net_rewrite_outbound(s->rewrite, &packet,
+                                             s->scratch->data, FALSE, s->now)
+                      : net_rewrite_inbound(s->rewrite, &packet,
+                                            s->scratch->data, FALSE, s->now);
+    }
+    net_nfqueue_accept(queue, q->id, changed ? s->scratch->data : NULL,
+                       changed ? q->len : 0);
+}
+
+static gboolean read_queue(gpointer user, GError **error)
+{
+    ProxySecondary *s = user;
+
+    s->now = g_get_monotonic_time();
+    return net_nfqueue_read(s->proxy->queue, PROXY_TURN, on_packet, s,
+                            error) >= 0;
+}
+
+/* The kernel cuts large packets and finishes checksums: they are rewritten. */
+static gboolean start_rewriting(ProxySecondary *s, GError **error)
+{
+    Proxy *p = s->proxy;
+    const ProxyConfig *c = p->config;
+    const NetNfqueueConfig queue = {
+        .queue_num = (guint16)c->queue_num,
+        .max_packets = QUEUE_PACKETS,
+        .rcvbuf = QUEUE_RCVBUF,
+        .gso = FALSE,
+    };
+    const NetRulesConfig rules = {
+        .name = c->name,
+        .taps = (const char *const *)c->taps,
+        .bridges = (const char *const *)c->bridges,
+        .queue_num = (guint16)c->queue_num,
+        .bypass = TRUE,
+    };
+
+    p->queue = net_nfqueue_new(&queue, error);
+    if (!p->queue) {
+        return FALSE;
+    }
+    proxy_add_fd(p, net_nfqueue_fd(p->queue), read_queue, s);
+    if (c->no_rules) {
+        g_autofree char *text = net_rules_format(&rules, NET_RULES_REWRITE);
+
+        colo_log_warn("%u connections need these rules (--no-rules):\n%s",
+                      net_rewrite_flows(s->rewrite), text);
+        return TRUE;
+    }
+    s->rules = TRUE;
+    return net_rules_add(&rules, NET_RULES_REWRITE, error);
+}
+
+/* --- On the bridge ------------------------------------------------------------ */
+
+static void send_on_bridge(const guint8 *frame, gsize len, gpointer user)
+{
+    Standby *b = user;
+    const struct virtio_net_hdr none = {0};
+
+    net_tap_send(b->bridge, &none, frame, len, NULL);
+}
+
+static void send_again(const NetFrame *frame, gpointer user)
+{
+    Standby *b = user;
+    ProxySecondary *s = b->proxy->secondary;
+    gboolean changed = secondary_translate(s, frame, b->iface, FALSE);
+
+    net_tap_send(b->bridge, &frame->vnet,
+                 changed ? s->scratch->data : frame->data, frame->len, NULL);
+}
+
+static gboolean announce(gpointer user);
+
+static void next_announcement(ProxySecondary *s)
+{
+    int ms = net_announce_delay(s->round);
+
+    s->announcing = ms < 0 ? 0 : g_timeout_add((guint)ms, announce, s);
+}
+
+static gboolean announce(gpointer user)
+{
+    ProxySecondary *s = user;
+
+    for (guint i = 0; i < s->proxy->config->n_taps; i++) {
+        Standby *b = &s->standbys[i];
+
+        net_addresses_announce(b->addresses, send_on_bridge, b);
+    }
+    s->round++;
+    next_announcement(s);
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean join(Standby *b, GError **error)
+{
+    Proxy *p = b->proxy;
+    const char *tap = p->config->taps[b->iface];
+    const char *bridge = p->config->bridges[b->iface];
+    gint64 begin = g_get_monotonic_time();
+    guint8 macs[MAX_MACS][6];
+    guint n = net_addresses_macs(b->addresses, macs, MAX_MACS);
+    JsonObject *data;
+
+    if (!net_host_join(p->host, tap, bridge, (const guint8(*)[6])macs, n,
+                       error)) {
+        return FALSE;
+    }
+    b->bridge = net_tap_open(bridge, NET_TAP_INCOMING, NO_FRAMES, 0, error);
+    if (!b->bridge) {
+        return FALSE;
+    }
+    net_addresses_announce(b->addresses, send_on_bridge, b);
+    recent_foreach(b->recent, b->proxy->secondary->heard_us - RECENT_US,
+                   send_again, b);
+    data = json_object_new();
+    json_object_set_string_member(data, "interface", tap);
+    json_object_set_string_member(data, "bridge", bridge);
+    json_object_set_double_member(
+        data, "ms", (double)(g_get_monotonic_time() - begin) / 1e3);
+    colo_qmp_server_emit(p->control, "COLO_PROXY_TAKEOVER", data);
+    colo_log_info("%s is on bridge %s", tap, bridge);
+    return TRUE;
+}
+
+gboolean takeover_begin(ProxySecondary *s, GError **error)
+{
+    Proxy *p = s->proxy;
+    guint flows = net_rewrite_flows(s->rewrite);
+
+    if (flows && !p->queue) {
+        colo_log_info("%u connections are rewritten until they end", flows);
+        if (!start_rewriting(s, error)) {
+            return FALSE;
+        }
+    }
+    for (guint i = 0; i < p->config->n_taps; i++) {
+        Standby *b = &s->standbys[i];
+
+        if (!b->bridge && !join(b, error)) {
+            return FALSE;
+        }
+        /* What the guest sends and gets goes over the bridge now. */
+        g_clear_handle_id(&b->source, g_source_remove);
+        g_clear_pointer(&b->tap, net_tap_close);
+    }
+    s->round = 1;
+    next_announcement(s);
+    return TRUE;
+}
+
+static void stop_rewriting(ProxySecondary *s)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (s->rules &&
+        !net_rules_remove(s->proxy->config->name, NET_RULES_REWRITE, &error)) {
+        colo_log_warn("%s", error->message);
+    }
+    s->rules = FALSE;
+}
+
+void takeover_tick(ProxySecondary *s)
+{
+    if (s->rules && !net_rewrite_flows(s->rewrite)) {
+        colo_log_info("the last rewritten connection has ended");
+        stop_rewriting(s);
+    }
+}
+
+void takeover_end(ProxySecondary *s)
+{
+    g_clear_handle_id(&s->announcing, g_source_remove);
+    stop_rewriting(s);
+    for (guint i = 0; i < s->proxy->config->n_taps; i++) {
+        g_clear_pointer(&s->standbys[i].bridge, net_tap_close);
+    }
+}
