@@ -30,12 +30,6 @@ enum {
     ICMP_HEADER = 8, /* as a rule; ICMPv6 asks for 4 */
 };
 
-/* Every byte of a packet is reached through this; NULL: not all there. */
-static inline const guint8 *get(const NetPacket *p, gsize at, gsize n)
-{
-    return at <= p->len && n <= p->len - at ? p->data + at : NULL;
-}
-
 /* --- TCP ---------------------------------------------------------------- */
 
 int net_packet_next_option(const NetPacket *p, guint32 *at, guint32 *body,
@@ -44,12 +38,12 @@ int net_packet_next_option(const NetPacket *p, guint32 *at, guint32 *body,
     guint32 end = p->options + p->options_len, len;
     const guint8 *o;
 
-    while (*at < end && (o = get(p, *at, 1))) {
+    while (*at < end && (o = net_packet_at(p, *at, 1))) {
         if (o[0] == 1) { /* no operation */
             ++*at;
             continue;
         }
-        if (o[0] == 0 || end - *at < 2 || !(o = get(p, *at, 2))) {
+        if (o[0] == 0 || end - *at < 2 || !(o = net_packet_at(p, *at, 2))) {
             break;
         }
         len = o[1];
@@ -70,7 +64,7 @@ static void find_timestamp(NetPacket *p)
     /* NOP, NOP, timestamp, 10: how nearly everybody writes it. */
     static const guint8 usual[] = {1, 1, NET_TCPOPT_TIMESTAMP, 10};
     guint32 at = p->options, body, body_len;
-    const guint8 *o = get(p, at, 12);
+    const guint8 *o = net_packet_at(p, at, 12);
     int kind;
 
     if (o && p->options_len >= 12 && !memcmp(o, usual, sizeof(usual))) {
@@ -82,7 +76,7 @@ static void find_timestamp(NetPacket *p)
                 return;
             }
         } while (kind != NET_TCPOPT_TIMESTAMP || body_len != 8);
-        o = get(p, body, 8);
+        o = net_packet_at(p, body, 8);
         if (!o) {
             return;
         }
@@ -95,7 +89,7 @@ static void find_timestamp(NetPacket *p)
 
 static NetKind parse_tcp(NetPacket *p)
 {
-    const guint8 *h = get(p, p->l4, TCP_HEADER);
+    const guint8 *h = net_packet_at(p, p->l4, TCP_HEADER);
     guint32 size;
 
     if (!h) {
@@ -104,7 +98,7 @@ static NetKind parse_tcp(NetPacket *p)
     p->key.sport = net_get16(h);
     p->key.dport = net_get16(h + 2);
     size = (h[12] >> 4) * 4u;
-    if (size < TCP_HEADER || !get(p, p->l4, size)) {
+    if (size < TCP_HEADER || !net_packet_at(p, p->l4, size)) {
         return NET_KIND_BAD;
     }
     p->seq = net_get32(h + 4);
@@ -126,7 +120,7 @@ static NetKind parse_tcp(NetPacket *p)
 
 static NetKind parse_udp(NetPacket *p)
 {
-    const guint8 *h = get(p, p->l4, UDP_HEADER);
+    const guint8 *h = net_packet_at(p, p->l4, UDP_HEADER);
     guint32 size;
 
     if (!h) {
@@ -164,7 +158,7 @@ static gboolean icmpv6_is_link(guint8 type)
 
 static NetKind parse_icmp(NetPacket *p)
 {
-    const guint8 *h = get(p, p->l4, 4);
+    const guint8 *h = net_packet_at(p, p->l4, 4);
     guint32 size;
 
     if (!h) {
@@ -174,7 +168,7 @@ static NetKind parse_icmp(NetPacket *p)
         if (icmpv6_is_link(h[0])) {
             return NET_KIND_LINK;
         }
-    } else if (!get(p, p->l4, ICMP_HEADER)) {
+    } else if (!net_packet_at(p, p->l4, ICMP_HEADER)) {
         return NET_KIND_BAD;
     }
     size = MIN(p->len - p->l4, (guint32)ICMP_HEADER);
@@ -217,6 +211,16 @@ static NetKind parse_transport(NetPacket *p)
 
 /* --- IP ----------------------------------------------------------------- */
 
+NetKind net_packet_parse_head(NetPacket *head, const NetPacket *p)
+{
+    *head = *p;
+    head->kind = p->kind == NET_KIND_FRAGMENT && p->fragment_at == 0 &&
+                         p->key.proto == IPPROTO_TCP
+                     ? parse_tcp(head)
+                     : NET_KIND_BAD;
+    return head->kind;
+}
+
 /* max: the longest that a whole datagram may be from l4 on. */
 static NetKind parse_fragment(NetPacket *p, guint32 max)
 {
@@ -233,7 +237,7 @@ static NetKind parse_fragment(NetPacket *p, guint32 max)
 
 static NetKind parse_ipv4(NetPacket *p)
 {
-    const guint8 *h = get(p, 0, IPV4_HEADER);
+    const guint8 *h = net_packet_at(p, 0, IPV4_HEADER);
     guint32 size, total;
     guint16 fragment;
 
@@ -287,15 +291,15 @@ static NetKind parse_extensions(NetPacket *p, guint8 next)
         case IPPROTO_HOPOPTS:
         case IPPROTO_ROUTING:
         case IPPROTO_DSTOPTS:
-            h = get(p, p->l4, 8);
+            h = net_packet_at(p, p->l4, 8);
             size = h ? (h[1] + 1u) * 8 : 0;
             break;
         case IPPROTO_AH:
-            h = get(p, p->l4, 8);
+            h = net_packet_at(p, p->l4, 8);
             size = h ? (h[1] + 2u) * 4 : 0;
             break;
         case IPPROTO_FRAGMENT:
-            h = get(p, p->l4, FRAGMENT_HEADER);
+            h = net_packet_at(p, p->l4, FRAGMENT_HEADER);
             size = FRAGMENT_HEADER;
             if (h && net_get16(h + 2) & 0xfff9) {
                 p->l4 += FRAGMENT_HEADER;
@@ -305,7 +309,7 @@ static NetKind parse_extensions(NetPacket *p, guint8 next)
         default:
             return parse_transport(p);
         }
-        if (!h || !get(p, p->l4, size)) {
+        if (!h || !net_packet_at(p, p->l4, size)) {
             return NET_KIND_BAD;
         }
         p->l4 += (guint32)size;
@@ -316,7 +320,7 @@ static NetKind parse_extensions(NetPacket *p, guint8 next)
 
 static NetKind parse_ipv6(NetPacket *p)
 {
-    const guint8 *h = get(p, 0, IPV6_HEADER);
+    const guint8 *h = net_packet_at(p, 0, IPV6_HEADER);
     guint32 size;
 
     if (!h || h[0] >> 4 != 6) {
@@ -397,13 +401,13 @@ NetKind net_packet_parse_frame(NetPacket *p, const guint8 *frame, gsize len,
 
     init(p, frame, len, iface);
     p->kind = NET_KIND_BAD;
-    h = get(p, 0, ETHER_HEADER);
+    h = net_packet_at(p, 0, ETHER_HEADER);
     if (!h) {
         return p->kind;
     }
     type = net_get16(h + 12);
     for (int n = 0; n < ETHER_MAX_TAGS && is_tag(type); n++) {
-        tag = get(p, at, 4);
+        tag = net_packet_at(p, at, 4);
         if (!tag) {
             return p->kind;
         }

@@ -104,6 +104,20 @@ NetKind net_packet_parse(NetPacket *p, guint16 ethertype, const guint8 *data,
 NetKind net_packet_parse_frame(NetPacket *p, const guint8 *frame, gsize len,
                                guint8 iface);
 
+/*
+ * The TCP header of the first fragment of a segment, which may be there to be
+ * read and changed though the rest is elsewhere.  p: of kind
+ * NET_KIND_FRAGMENT.  NET_KIND_TCP and head as for a whole segment (its
+ * payload ends with the fragment), or NET_KIND_BAD: there is none.
+ */
+NetKind net_packet_parse_head(NetPacket *head, const NetPacket *p);
+
+/* Every byte of a packet is reached through this; NULL: not all there. */
+static inline const guint8 *net_packet_at(const NetPacket *p, gsize at, gsize n)
+{
+    return at <= p->len && n <= p->len - at ? p->data + at : NULL;
+}
+
 /* --- TCP options -------------------------------------------------------- */
 
 #define NET_TCPOPT_MSS       2

@@ -23,7 +23,10 @@
 
 typedef struct NetRewrite NetRewrite;
 
-/* max_flows: beyond it, new ones are refused and counted. */
+/*
+ * max_flows: beyond it, new ones take the place of those that have ended, or
+ * are refused and counted.
+ */
 NetRewrite *net_rewrite_new(guint max_flows);
 void net_rewrite_free(NetRewrite *r);
 
@@ -38,18 +41,27 @@ void net_rewrite_clear(NetRewrite *r);
 guint net_rewrite_flows(const NetRewrite *r);
 
 /*
- * Translate a packet in place.  data: p->data's bytes, writable.  unfinished:
- * the checksum is to be filled in by the card, and is left alone.  p keeps
- * what was parsed before.  TRUE: bytes were changed.
+ * Translate a packet in place, of whatever kind: those that are not TCP of a
+ * known connection stay as they are.  data: p->data's bytes, writable.
+ * unfinished: the checksum is to be filled in by the card, and is left alone.
+ * p keeps what was parsed before.  TRUE: bytes were changed.
  *
- * inbound: from the client to the guest.  outbound: the guest's.  Both watch
- * FIN and RST: a connection that has ended is forgotten 2 minutes later (one
- * reset, 10 s), by net_rewrite_tick().
+ * inbound: from the client to the guest; also an ICMP error about a segment
+ * that the guest sent (or its path's MTU would never be learnt).  outbound:
+ * the guest's.  Both watch FIN and RST: a connection that has ended is
+ * forgotten after 2 minutes without packets (one reset, 10 s), by
+ * net_rewrite_tick(), or when a new one takes its place.
  */
 gboolean net_rewrite_inbound(NetRewrite *r, const NetPacket *p, guint8 *data,
                              gboolean unfinished, gint64 now_us);
 gboolean net_rewrite_outbound(NetRewrite *r, const NetPacket *p, guint8 *data,
                               gboolean unfinished, gint64 now_us);
+
+/*
+ * What the guest sends before a takeover is not translated, but watched: else
+ * no end of a connection would be seen before the next checkpoint.
+ */
+void net_rewrite_watch(NetRewrite *r, const NetPacket *p, gint64 now_us);
 
 /*
  * Forget what has ended, and what was idle for idle_us; once a second or so
@@ -59,6 +71,7 @@ guint net_rewrite_tick(NetRewrite *r, gint64 idle_us, gint64 now_us);
 
 typedef struct NetRewriteStats {
     guint64 inbound, outbound; /* packets changed */
+    guint64 errors;            /* of the inbound ones: ICMP errors */
     guint64 sack_blocks;
     guint64 refused;           /* no room */
     guint64 ended, expired;
