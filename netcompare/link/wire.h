@@ -11,6 +11,8 @@
  *   6      2    flags
  *   8      8    number   see each type
  *
+ * Flags and numbers that have no meaning are 0.
+ *
  * The peer is not trusted: lengths are checked before anything is read or
  * allocated; what makes no sense ends the connection with a sentence.
  */
@@ -19,11 +21,13 @@
 
 #include "netcompare/packet/packet.h"
 
-#define NET_WIRE_VERSION  1
-#define NET_WIRE_HEADER   16
-#define NET_WIRE_VNET     10          /* struct virtio_net_hdr, little-endian */
-#define NET_WIRE_MAX      (128 * 1024)
+#define NET_WIRE_VERSION    1
+#define NET_WIRE_HEADER     16
+#define NET_WIRE_VNET       10 /* struct virtio_net_hdr, little-endian */
+#define NET_WIRE_MAX        (128 * 1024)
 #define NET_WIRE_MAX_IFACES 16
+#define NET_WIRE_MAX_HELLO  (64 * 1024)
+#define NET_WIRE_FRAME_MIN  (NET_WIRE_VNET + 14) /* an Ethernet header */
 
 typedef enum {
     /*
@@ -38,25 +42,31 @@ typedef enum {
      */
     NET_WIRE_FRAME,
     /*
-     * primary: its guest stands still for checkpoint number.  flags 1:
-     * periodic.  Payload: for each interface, 8 bytes: the number of the last
-     * frame that its guest had consumed.
+     * primary: its guest stands still for checkpoint number.  flags
+     * NET_WIRE_PERIODIC: of the mode.  Payload: for each interface, 8 bytes:
+     * the number of the last frame that its guest had consumed.
      */
     NET_WIRE_CAPTURE,
-    /* secondary: what follows is of its guest as loaded from checkpoint number. */
+    /* secondary: what follows is of its guest as loaded from checkpoint number.
+     */
     NET_WIRE_LOADED,
-    /* primary: payload: NetWireOffset. */
+    /* primary: payload: NetWireOffset; number: the checkpoint it is of. */
     NET_WIRE_OFFSET,
     /* primary: number 1: what the secondary's guest sends is of use, 0: not. */
     NET_WIRE_WANTED,
     /* both: number 1: colod is attached, 0: it is not. */
     NET_WIRE_ATTACHED,
-    /* secondary: it takes over; nothing of the primary's guest may leave. */
+    /*
+     * secondary: it takes over from checkpoint number; nothing of the
+     * primary's guest may leave.
+     */
     NET_WIRE_TAKEOVER,
     /* both: I am alive; sent when nothing else was for a while. */
     NET_WIRE_PING,
     NET_WIRE_N
 } NetWireType;
+
+#define NET_WIRE_PERIODIC 1
 
 typedef struct NetWireHead {
     guint32 len;
@@ -68,32 +78,49 @@ typedef struct NetWireHead {
 void net_wire_put_head(guint8 out[NET_WIRE_HEADER], const NetWireHead *h);
 /*
  * ifaces: how many there are.  FALSE with error (G_IO_ERROR_INVALID_DATA):
- * a type that does not exist, or a length or interface not allowed for it.
+ * a type that does not exist, or a length, interface, flag or number not
+ * allowed for it.
  */
 gboolean net_wire_get_head(const guint8 in[NET_WIRE_HEADER], guint ifaces,
                            NetWireHead *h, GError **error);
 
-/* OFFSET: 56 bytes. */
+/* The same check of a header made here. */
+gboolean net_wire_check_head(const NetWireHead *h, guint ifaces,
+                             GError **error);
+/* Whether that side may say it; type is one that exists. */
+gboolean net_wire_is_said_by(NetWireType type, gboolean primary);
+const char *net_wire_type_name(guint8 type); /* never NULL */
+
+/* OFFSET: 56 bytes, of a TCP connection. */
 #define NET_WIRE_OFFSET_LEN 56
 typedef struct NetWireOffset {
     NetKey flow; /* the guest's direction; iface is the header's */
     guint32 seq_delta, ts_delta;
 } NetWireOffset;
-void net_wire_put_offset(guint8 out[NET_WIRE_OFFSET_LEN], const NetWireOffset *o);
+void net_wire_put_offset(guint8 out[NET_WIRE_OFFSET_LEN],
+                         const NetWireOffset *o);
 gboolean net_wire_get_offset(const guint8 *in, gsize len, guint8 iface,
                              NetWireOffset *o, GError **error);
 
 typedef struct NetHello {
     guint version_min, version_max;
-    char *name;       /* of the VM: has to be the same */
+    char *name; /* of the VM: has to be the same */
     gboolean primary;
     guint ifaces;
-    char *instance;   /* 32 hex digits: this run of the proxy */
+    char *instance; /* 32 hex digits: this run of the proxy */
     gboolean attached;
 } NetHello;
+/* What is taken is whole and in bounds, and can be formatted again. */
 NetHello *net_hello_parse(const guint8 *json, gsize len, GError **error);
 GBytes *net_hello_format(const NetHello *h);
+NetHello *net_hello_copy(const NetHello *h);
 void net_hello_free(NetHello *h);
+/*
+ * Whether the two can work together; if not, error says to the operator of
+ * ours what to change (G_IO_ERROR_INVALID_ARGUMENT).
+ */
+gboolean net_hello_matches(const NetHello *ours, const NetHello *theirs,
+                           GError **error);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(NetHello, net_hello_free)
 
 #endif

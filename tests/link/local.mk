@@ -1,1 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# Tests of netcompare/link/
+LINK_TESTS = \
+	tests/link/test-wire \
+	tests/link/test-reader \
+	tests/link/test-link
+check_PROGRAMS += $(LINK_TESTS)
+TESTS += $(LINK_TESTS)
+LINK_LIBS = libcololink.la libcolopacket.la
+LINK_TEST_LIBS = $(LINK_LIBS) $(UNIT_LIBS)
+LINK_FIXTURE = tests/link/link-fixture.c tests/link/link-fixture.h
+
+tests_link_test_wire_SOURCES = tests/link/test-wire.c
+tests_link_test_wire_LDADD = $(LINK_TEST_LIBS)
+tests_link_test_reader_SOURCES = tests/link/test-reader.c $(LINK_FIXTURE)
+tests_link_test_reader_LDADD = $(LINK_TEST_LIBS)
+tests_link_test_link_SOURCES = tests/link/test-link.c $(LINK_FIXTURE) \
+	$(CAPTURE) $(RAW_PEER)
+tests_link_test_link_LDADD = $(LINK_TEST_LIBS)

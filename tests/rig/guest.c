@@ -12,9 +12,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define NET_APPEND                                                             \
-    "colo.net=1 colo.ip=" RIG_GUEST "/24 colo.ip6=" RIG_GUEST6 "/64"
-
 void rig_start_qemu(RigSide *s)
 {
     const Rig *r = s->rig;
@@ -43,17 +40,9 @@ void rig_start_qemu(RigSide *s)
     rig_add(argv, "-qmp unix:%s,server=on,wait=off", s->qmp);
     rig_add(argv, "-qmp unix:%s,server=on,wait=off", s->monitor);
     rig_add(argv, "%s %s", s->primary ? "" : "-S", o->qemu ? o->qemu : "");
-    if (o->net) {
-        rig_plug_tap(s);
-        rig_add(argv, "-netdev tap,id=hn0,ifname=tap0,script=no,downscript=no,"
-                      "vhost=off "
-                      "-device virtio-net-pci,netdev=hn0,"
-                      "mac=52:54:00:77:03:64,romfile=");
-    }
     g_ptr_array_add(argv, g_strdup("-append"));
     if (o->linux_guest) {
-        g_ptr_array_add(argv, g_strdup_printf("%s %s %s", r->append,
-                                              o->net ? NET_APPEND : "",
+        g_ptr_array_add(argv, g_strdup_printf("%s %s", r->append,
                                               o->append ? o->append : ""));
         rig_add(argv, "-kernel %s -initrd %s", r->kernel, r->initrd);
     } else {
