@@ -1,1 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+noinst_LTLIBRARIES += libcolohost.la
+libcolohost_la_SOURCES = \
+	netcompare/host/netdev.h netcompare/host/netdev.c \
+	netcompare/host/netlink.h netcompare/host/netlink.c \
+	netcompare/host/cut.c netcompare/host/join.c \
+	netcompare/host/sysctl.h netcompare/host/sysctl.c
+libcolohost_la_LIBADD = $(NL_LIBS)

@@ -1,1 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# Tests of netcompare/host/
+NETHOST_TESTS = \
+	tests/nethost/test-netdev \
+	tests/nethost/test-cut \
+	tests/nethost/test-join
+check_PROGRAMS += $(NETHOST_TESTS)
+TESTS += $(NETHOST_TESTS)
+NETHOST_LIBS = libcolohost.la $(UNIT_LIBS)
+NETNS = tests/nethost/netns.c tests/nethost/netns.h
+
+tests_nethost_test_netdev_SOURCES = tests/nethost/test-netdev.c $(NETNS)
+tests_nethost_test_netdev_LDADD = $(NETHOST_LIBS)
+
+tests_nethost_test_cut_SOURCES = tests/nethost/test-cut.c $(NETNS)
+tests_nethost_test_cut_LDADD = $(NETHOST_LIBS)
+
+tests_nethost_test_join_SOURCES = tests/nethost/test-join.c $(NETNS)
+tests_nethost_test_join_LDADD = $(NETHOST_LIBS)
