@@ -2,6 +2,7 @@
 # Tests of netcompare/packet/; libpacketbuild.la builds packets for others, too
 PACKET_TESTS = \
 	tests/packet/test-packet \
+	tests/packet/test-fields \
 	tests/packet/test-key \
 	tests/packet/test-checksum \
 	tests/packet/test-buf
@@ -13,6 +14,8 @@ PACKET_TEST_LIBS = libpacketbuild.la libcolopacket.la $(UNIT_LIBS)
 
 tests_packet_test_packet_SOURCES = tests/packet/test-packet.c
 tests_packet_test_packet_LDADD = $(PACKET_TEST_LIBS)
+tests_packet_test_fields_SOURCES = tests/packet/test-fields.c
+tests_packet_test_fields_LDADD = $(PACKET_TEST_LIBS)
 tests_packet_test_key_SOURCES = tests/packet/test-key.c
 tests_packet_test_key_LDADD = $(PACKET_TEST_LIBS)
 tests_packet_test_checksum_SOURCES = tests/packet/test-checksum.c
