@@ -1,1 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+noinst_LTLIBRARIES += libcolocapture.la
+libcolocapture_la_SOURCES = \
+	netcompare/capture/nfqueue.h \
+	netcompare/capture/nfqueue-private.h \
+	netcompare/capture/nfqueue.c \
+	netcompare/capture/nfqueue-read.c \
+	netcompare/capture/nfqueue-verdict.c \
+	netcompare/capture/waiting.h \
+	netcompare/capture/waiting.c
+libcolocapture_la_LIBADD = libcolopacket.la $(NFQ_LIBS) $(MNL_LIBS)
