@@ -95,6 +95,7 @@ static void finish(ColoEngine *e)
     colo_heartbeat_free(e->heartbeat);
     colo_secondary_close(e);
     colo_engine_close_vm(e);
+    colo_proxy_free(e->proxy);
     colo_qmp_server_free(e->control);
     colo_run_state_close(e->run);
     colo_mailbox_unref(e->mailbox);
@@ -122,6 +123,8 @@ int main(int argc, char **argv)
     e.status->delay_ms = c->delay_ms;
     e.status->periodic = c->periodic;
     e.status->peer = c->peer ? colo_addr_format(c->peer) : NULL;
+    e.status->proxy_path = g_strdup(c->proxy);
+    e.proxy = colo_proxy_new(c, e.status);
     e.instance = colo_new_id();
     control.engine = e.mailbox;
     control.status = e.status;

@@ -63,6 +63,13 @@ ColoConfig *colo_config_parse(int argc, char **argv)
          .help = "secondary: must exit 0 before an automatic failover"},
         {.name = "control", .type = COLO_OPT_STRING, .value = &c->control,
          .arg = "PATH", .help = "our own QMP socket (" RUNDIR "/NAME.qmp)"},
+        {.name = "proxy", .type = COLO_OPT_STRING, .value = &c->proxy,
+         .arg = "PATH",
+         .help = "colo-proxy's QMP socket, or none (NAME-proxy.qmp beside "
+                 "our own, if it is there)"},
+        {.name = "fail-closed", .type = COLO_OPT_FLAG,
+         .value = &c->fail_closed,
+         .help = "primary: hold output rather than go on unprotected"},
         {.name = "state-dir", .type = COLO_OPT_STRING, .value = &c->state_dir,
          .arg = "DIR", .help = "where state is kept (" RUNDIR ")"},
         {.name = "qmp-timeout", .type = COLO_OPT_INT,
@@ -115,6 +122,13 @@ ColoConfig *colo_config_parse(int argc, char **argv)
     if (secondary && c->peer) {
         exit(colo_options_wrong(&options, "--peer is the primary's"));
     }
+    if (secondary && c->fail_closed) {
+        exit(colo_options_wrong(&options, "--fail-closed is the primary's"));
+    }
+    if (c->fail_closed && !g_strcmp0(c->proxy, "none")) {
+        exit(colo_options_wrong(&options, "--fail-closed needs a proxy, which "
+                                          "holds the output"));
+    }
     if (policy && !c->fence) {
         exit(colo_options_wrong(&options,
                                 "--on-heartbeat-loss failover needs --fence: "
@@ -149,6 +163,16 @@ ColoConfig *colo_config_parse(int argc, char **argv)
     if (!c->control) {
         c->control = g_strdup_printf("%s/%s.qmp", c->state_dir, c->name);
     }
+    if (!c->proxy) {
+        g_autofree char *folder = g_path_get_dirname(c->control);
+
+        c->proxy = g_strdup_printf("%s/%s-proxy.qmp", folder, c->name);
+        c->proxy_required = c->fail_closed;
+    } else if (!strcmp(c->proxy, "none")) {
+        g_clear_pointer(&c->proxy, g_free);
+    } else {
+        c->proxy_required = TRUE;
+    }
     if (!c->qmp) {
         c->qmp = g_strdup_printf("%s/%s-qemu.qmp", c->state_dir, c->name);
     }
@@ -182,6 +206,7 @@ void colo_config_free(ColoConfig *c)
         g_free(c->name);
         g_free(c->qmp);
         g_free(c->control);
+        g_free(c->proxy);
         g_free(c->state_dir);
         g_free(c->fence);
         colo_addr_free(c->peer);

@@ -16,6 +16,9 @@ typedef struct ColoConfig {
     char *name;
     char *qmp;              /* QEMU's monitor */
     char *control;          /* our own */
+    char *proxy;            /* colo-proxy's socket; NULL: none */
+    gboolean proxy_required;/* --proxy PATH: without it, degraded */
+    gboolean fail_closed;   /* hold output rather than go on unprotected */
     char *state_dir;
     ColoAddr *peer;         /* primary: where the secondary listens */
     ColoAddr *listen;       /* secondary */

@@ -38,7 +38,8 @@ static JsonNode *checkpoint(JsonObject *args, gpointer data, GError **error)
                             "checkpoints are asked for on the primary");
         return NULL;
     }
-    if (state_now(c) != COLO_STATE_ACTIVE) {
+    if (state_now(c) != COLO_STATE_ACTIVE &&
+        state_now(c) != COLO_STATE_DEGRADED) {
         g_set_error(error, COLO_QMP_ERROR, COLO_QMP_ERROR_DEVICE_NOT_ACTIVE,
                     "the guest is not protected (state %s)",
                     colo_state_name(state_now(c)));

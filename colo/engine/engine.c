@@ -9,6 +9,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+static void count_degraded(ColoStatus *s)
+{
+    gint64 now = g_get_monotonic_time();
+
+    if (s->degraded_since) {
+        s->degraded_us += now - s->degraded_since;
+    }
+    s->degraded_since = s->state == COLO_STATE_DEGRADED ? now : 0;
+}
+
 void colo_engine_step(ColoEngine *e, ColoTrigger on, const char *detail, ...)
 {
     ColoState previous = e->state;
@@ -30,16 +40,20 @@ void colo_engine_step(ColoEngine *e, ColoTrigger on, const char *detail, ...)
     e->state = (ColoState)next;
     colo_status_lock(e->status);
     e->status->state = e->state;
-    e->status->was_active |= e->state == COLO_STATE_ACTIVE;
+    e->status->was_active |= e->state == COLO_STATE_ACTIVE ||
+                             e->state == COLO_STATE_DEGRADED;
+    count_degraded(e->status);
     g_free(e->status->detail);
     e->status->detail = g_strdup(text);
     colo_status_unlock(e->status);
 
-    if (e->state == previous && on == COLO_ON_COMMIT) {
+    if (e->state == previous &&
+        (on == COLO_ON_COMMIT || on == COLO_ON_COMMIT_OPEN)) {
         return; /* each checkpoint has its own event */
     }
     colo_heartbeat_say(e->heartbeat, e->state, FALSE);
-    (e->state == COLO_STATE_FAILED || e->state == COLO_STATE_UNPROTECTED
+    (e->state == COLO_STATE_FAILED || e->state == COLO_STATE_UNPROTECTED ||
+             e->state == COLO_STATE_DEGRADED
          ? colo_log_warn
          : colo_log_info)("%s: %s", colo_state_name(e->state), text);
     data = json_object_new();
@@ -56,6 +70,32 @@ void colo_engine_note(ColoEngine *e, const char *detail)
     e->status->detail = g_strdup(detail);
     colo_status_unlock(e->status);
     colo_log_info("%s", detail);
+}
+
+void colo_engine_commit(ColoEngine *e, guint64 epoch, gboolean with_proxy)
+{
+    const char *verb = e->config->primary ? "protected" : "protecting";
+
+    if (with_proxy || !colo_proxy_is_wanted(e->proxy)) {
+        colo_engine_step(e, COLO_ON_COMMIT,
+                         "%s, checkpoint %" G_GUINT64_FORMAT " is committed",
+                         verb, epoch);
+        return;
+    }
+    colo_engine_step(e, COLO_ON_COMMIT_OPEN,
+                     "%s but for clients' connections, checkpoint "
+                     "%" G_GUINT64_FORMAT " is committed: %s",
+                     verb, epoch,
+                     colo_proxy_is_ready(e->proxy)
+                         ? "the proxy had no part in it"
+                         : colo_proxy_why(e->proxy));
+}
+
+void colo_engine_degrade(ColoEngine *e, const char *why)
+{
+    colo_engine_step(e, COLO_ON_PROXY_LOST,
+                     "checkpoints go on, but clients' connections are not "
+                     "protected: %s", why);
 }
 
 void colo_engine_emit_exit(ColoEngine *e, const char *reason)
@@ -196,22 +236,28 @@ gboolean colo_engine_vm_lost(const GError *error)
 
 gboolean colo_engine_wait(ColoEngine *e, gint64 deadline_us, GError **error)
 {
-    struct pollfd p[2] = {
+    struct pollfd p[3] = {
         {.fd = colo_mailbox_fd(e->mailbox), .events = POLLIN},
         {.fd = e->vm ? colo_vm_fd(e->vm) : -1, .events = POLLIN},
+        {.fd = colo_proxy_fd(e->proxy), .events = POLLIN},
     };
     struct timespec wait = {0};
-    gint64 left = deadline_us - g_get_monotonic_time();
+    gint64 look = colo_proxy_deadline(e->proxy), left;
     gboolean ok = TRUE;
 
+    if (look >= 0 && (deadline_us < 0 || look < deadline_us)) {
+        deadline_us = look;
+    }
+    left = deadline_us - g_get_monotonic_time();
     if (left > 0) {
         wait.tv_sec = left / G_USEC_PER_SEC;
         wait.tv_nsec = left % G_USEC_PER_SEC * 1000;
     }
-    if (ppoll(p, 2, deadline_us < 0 ? NULL : &wait, NULL) < 0 &&
+    if (ppoll(p, 3, deadline_us < 0 ? NULL : &wait, NULL) < 0 &&
         errno != EINTR) {
         g_error("the engine cannot poll: %s", g_strerror(errno));
     }
+    colo_proxy_dispatch(e->proxy);
     if (e->vm && p[1].revents) {
         ok = colo_vm_dispatch(e->vm, error);
     }

@@ -18,6 +18,7 @@
 #include "colo/engine/config.h"
 #include "colo/engine/heartbeat.h"
 #include "colo/engine/mailbox.h"
+#include "colo/engine/proxy.h"
 #include "colo/engine/run-state.h"
 #include "colo/engine/status.h"
 #include "colo/qmp-server.h"
@@ -35,6 +36,7 @@ typedef struct ColoEngine {
     ColoVm *vm;                 /* NULL: QEMU is gone or does not answer */
     int pidfd;                  /* of QEMU; -1 */
     ColoTracker *tracker;
+    ColoProxy *proxy;
     ColoState state;
     char *instance;             /* identity of this run of colod */
     gboolean quit;
@@ -67,6 +69,16 @@ void colo_engine_step(ColoEngine *e, ColoTrigger on, const char *detail, ...)
 /* A new sentence for the operator; the state stays. */
 void colo_engine_note(ColoEngine *e, const char *detail);
 
+/*
+ * A checkpoint is committed here.  with_proxy: the proxy had part in it, and
+ * both sides' still work together.  Otherwise, and if there is a proxy, that
+ * does not protect clients' connections.
+ */
+void colo_engine_commit(ColoEngine *e, guint64 epoch, gboolean with_proxy);
+
+/* Protection is not what it was: a proxy is lost. */
+void colo_engine_degrade(ColoEngine *e, const char *why);
+
 /* COLO_EXIT, as QEMU raises it; reason: request or error. */
 void colo_engine_emit_exit(ColoEngine *e, const char *reason);
 
@@ -87,8 +99,9 @@ gboolean colo_engine_vm_died(ColoEngine *e);
 gboolean colo_engine_vm_lost(const GError *error);
 
 /*
- * Sleep until the mailbox or the VM's monitor has something, or until
- * deadline_us (monotonic, -1: none); then deliver the VM's events.  FALSE: the VM's connection broke.
+ * Sleep until the mailbox, the VM's monitor or the proxy has something, or
+ * until deadline_us (monotonic, -1: none); then deliver the VM's events and
+ * the proxy's.  FALSE: the VM's connection broke.
  */
 gboolean colo_engine_wait(ColoEngine *e, gint64 deadline_us, GError **error);
 

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define MAGIC   0x42484f43u /* "COHB" */
-#define VERSION 1
+#define VERSION 2
 #define VM_DIED 1u
 
 /* On the wire: little-endian, sum over all that precedes it. */

@@ -12,7 +12,9 @@ colod_SOURCES = \
 	colo/engine/primary-checkpoint.c \
 	colo/engine/primary-copy.c \
 	colo/engine/primary-link.c \
+	colo/engine/primary-output.c \
 	colo/engine/primary-session.c \
+	colo/engine/proxy.h colo/engine/proxy.c \
 	colo/engine/replica-states.h colo/engine/replica-states.c \
 	colo/engine/run-state.h colo/engine/run-state.c \
 	colo/engine/secondary.h colo/engine/secondary.c \

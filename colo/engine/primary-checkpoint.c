@@ -142,12 +142,17 @@ static gboolean pause_and_copy(Captured *c, const guint8 **state, gsize *len,
         return FALSE;
     }
     stopped = g_get_monotonic_time();
+    /* All that the guest sent until now; answered while we copy. */
+    if (primary_output_is_captured(p)) {
+        colo_proxy_capture_begin(e->proxy, p->epoch + 1, e->config->periodic);
+    }
     ok = colo_tracker_collect(e->tracker, p->dirty, TRUE, &local);
     collected = g_get_monotonic_time();
     ok = ok && copy_pages(c, deadline, &local);
     copied = g_get_monotonic_time();
     ok = ok && colo_vm_capture_state(e->vm, state, len, &local);
     saved = g_get_monotonic_time();
+    colo_proxy_capture_end(e->proxy);
     if (!colo_vm_capture_end(e->vm, &p->paused_us, &end_error)) {
         ok = FALSE;
     }
@@ -193,6 +198,8 @@ gboolean primary_capture(Primary *p, GError **error)
     if (ok) {
         flush(&c);
         ft_sender_commit(p->sender);
+    } else {
+        colo_proxy_cancel(p->e->proxy);
     }
     ft_sender_unhold(p->sender);
     while ((b = g_queue_pop_head(&c.bufs))) {
@@ -221,8 +228,21 @@ static void emit(Primary *p, guint64 epoch, gint64 commit_us, guint64 bytes)
     colo_qmp_server_emit(p->e->control, "COLO_CHECKPOINT", data);
 }
 
+gboolean primary_release(Primary *p, guint64 epoch)
+{
+    ColoProxy *proxy = p->e->proxy;
+    gboolean covered = colo_proxy_captured(proxy) == epoch;
+
+    if (covered) {
+        colo_proxy_commit(proxy);
+    }
+    return covered && colo_proxy_is_ready(proxy);
+}
+
 void primary_committed(Primary *p, guint64 epoch)
 {
+    /* Clients wait for this: before everything else. */
+    gboolean with_proxy = primary_release(p, epoch);
     ColoStatus *s = p->e->status;
     gint64 now = g_get_monotonic_time();
     guint64 bytes = ft_sender_bytes(p->sender) - p->bytes_before;
@@ -235,6 +255,7 @@ void primary_committed(Primary *p, guint64 epoch)
     s->pages_sent += p->pages;
     s->zero_pages += p->zero_pages;
     s->checkpoints++;
+    colo_status_count(s->reasons, p->reason_kind);
     if (first) {
         s->copy_end_us = s->copy_end_us ? s->copy_end_us : now;
     } else {
@@ -253,8 +274,7 @@ void primary_committed(Primary *p, guint64 epoch)
     p->nacks = p->failures = 0;
     ft_log_reset(p->log);
     emit(p, epoch, commit_us, bytes);
-    colo_engine_step(p->e, COLO_ON_COMMIT, "protected, checkpoint %" G_GUINT64_FORMAT
-                     " is committed", epoch);
+    colo_engine_commit(p->e, epoch, with_proxy);
     p->last_pages = p->pages;
     p->pages = p->zero_pages = 0;
     p->bytes_before = ft_sender_bytes(p->sender);

@@ -77,6 +77,10 @@ static void start_full_copy(Primary *p, const FtHello *hello)
     ColoStatus *s = p->e->status;
 
     forget_session(p);
+    /* What the peer had is gone: nobody goes on from it. */
+    primary_output_unblock(p);
+    primary_output_pass(p, FALSE);
+    colo_proxy_cancel(p->e->proxy);
     p->session = g_strdup(hello->session);
     colo_status_lock(s);
     s->epoch = 0;
@@ -100,12 +104,14 @@ static gboolean resume(Primary *p, const FtHello *hello)
     }
     if (hello->epoch == p->epoch + 1 && p->open) {
         p->epoch = hello->epoch; /* its ACK was lost with the link */
+        primary_release(p, p->epoch);
         ft_log_reset(p->log);
         colo_status_lock(e->status);
         e->status->epoch = p->epoch;
         e->status->checkpoints++;
         colo_status_unlock(e->status);
     } else if (hello->epoch == p->epoch) {
+        colo_proxy_cancel(e->proxy);
         ft_log_lost(p->log,
                     hello->open && hello->open_id == p->id ? hello->open_good
                                                            : 0,
@@ -165,7 +171,8 @@ void primary_link_up(Primary *p, ColoLinkUp *up)
     p->last_round = G_MAXSIZE;
     p->nacks = 0;
     g_free(p->reason);
-    p->reason = g_strdup(p->epoch ? "resume" : "full-copy");
+    p->reason_kind = p->epoch ? "resume" : "full-copy";
+    p->reason = g_strdup(p->reason_kind);
     p->grid = g_get_monotonic_time();
 }
 
@@ -186,6 +193,7 @@ static void yield_to_survivor(Primary *p)
     ColoEngine *e = p->e;
     g_autoptr(GError) error = NULL;
 
+    colo_proxy_block(e->proxy); /* what it sent in vain, and what comes */
     primary_link_stop(p->link);
     if (e->vm && !colo_vm_stop(e->vm, &error)) {
         colo_log_error("cannot stop the guest: %s", error->message);
@@ -227,6 +235,7 @@ void primary_peer_left(Primary *p, const ColoMsg *m)
     colo_engine_step(p->e, COLO_ON_PEER_LOST,
                      "the secondary left (%s): the guest goes on unprotected",
                      m->text);
+    primary_output_pass(p, FALSE);
     primary_connect(p);
 }
 
@@ -238,6 +247,7 @@ void primary_heartbeat_lost(Primary *p)
         return;
     }
     go_offline(p);
+    primary_output_restart_grace(p);
     colo_engine_step(e, COLO_ON_PEER_LOST,
                      "the secondary's heartbeat is lost: the guest goes on "
                      "unprotected");
@@ -257,4 +267,6 @@ void primary_end_replication(Primary *p)
     colo_engine_step(e, COLO_ON_END,
                      "replication was ended by request: the "
                      "guest goes on alone");
+    primary_output_unblock(p);
+    primary_output_pass(p, TRUE);
 }

@@ -35,6 +35,7 @@ static void guest_shut_down(Primary *p)
     colo_engine_step(e, COLO_ON_SHUTDOWN,
                      "the guest shut down (%s): protection has ended",
                      e->shutdown_reason);
+    primary_output_pass(p, TRUE);
 }
 
 /* The monitor's connection broke: death, or silence? */
@@ -52,6 +53,10 @@ static void lose_vm(Primary *p, const GError *error)
         return;
     }
     if (died) {
+        /* What it sent last, the secondary's guest did not. */
+        if (p->session && p->epoch && colo_proxy_holds(e->proxy)) {
+            colo_proxy_block(e->proxy);
+        }
         /* By heartbeat and by stream: the first to arrive counts. */
         colo_heartbeat_say(e->heartbeat, COLO_STATE_FAILED, TRUE);
         primary_end_session(p, FT_CANCEL_VM_DIED, "the primary's QEMU died");
@@ -68,6 +73,7 @@ static void lose_vm(Primary *p, const GError *error)
         colo_engine_step(e, COLO_ON_PEER_LOST,
                          "%s; trying to reach QEMU again", error->message);
     }
+    primary_output_pass(p, FALSE);
     p->reopen_at = g_get_monotonic_time() + REOPEN_US;
 }
 
@@ -107,12 +113,19 @@ static void reopen_vm(Primary *p)
     p->reopen_at = g_get_monotonic_time() + REOPEN_US;
 }
 
-static void ask_checkpoint(Primary *p, const char *why)
+void primary_ask_checkpoint(Primary *p, const char *kind, const char *why)
 {
     p->due = TRUE;
     if (!p->request) {
         p->request = g_strdup(why);
+        p->request_kind = kind;
     }
+}
+
+/* The one under way came to nothing. */
+static void ask_again(Primary *p)
+{
+    primary_ask_checkpoint(p, p->reason_kind, p->reason);
 }
 
 static void take_vm_events(Primary *p)
@@ -124,10 +137,10 @@ static void take_vm_events(Primary *p)
         guest_shut_down(p);
     }
     if (e->saw_reset) {
-        ask_checkpoint(p, "reset");
+        primary_ask_checkpoint(p, "reset", "reset");
     }
     if (e->saw_resume) {
-        ask_checkpoint(p, "resume");
+        primary_ask_checkpoint(p, "resume", "resume");
     }
     e->saw_reset = e->saw_resume = e->saw_stop = FALSE;
 }
@@ -157,6 +170,7 @@ static void cannot_capture(Primary *p, const GError *error)
                      "no checkpoint can be made, the guest goes on "
                      "unprotected; trying again in %d s: %s",
                      GIVE_UP_US / 1000000, error->message);
+    primary_output_pass(p, FALSE);
     p->reopen_at = g_get_monotonic_time() + GIVE_UP_US;
 }
 
@@ -168,7 +182,7 @@ static void capture(Primary *p)
     if (!colo_vm_running(e->vm)) {
         colo_engine_note(e, "the guest is stopped: the checkpoint waits until "
                             "it runs");
-        ask_checkpoint(p, p->reason);
+        ask_again(p);
         p->phase = PHASE_IDLE;
         return;
     }
@@ -191,7 +205,7 @@ static void capture(Primary *p)
         }
         colo_log_warn("%s", error->message);
         /* Once more, when the guest runs; the pages sent stay sent. */
-        ask_checkpoint(p, p->reason);
+        ask_again(p);
         p->phase = PHASE_IDLE;
         p->next_checkpoint = g_get_monotonic_time() + p->delay_us;
     } else if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)) {
@@ -241,6 +255,7 @@ static void begin_closing(Primary *p)
 {
     g_free(p->reason);
     p->grid = p->due ? g_get_monotonic_time() : p->next_checkpoint;
+    p->reason_kind = p->due ? p->request_kind : "timer";
     p->reason = p->due ? g_steal_pointer(&p->request) : g_strdup("timer");
     g_clear_pointer(&p->request, g_free);
     p->due = FALSE;
@@ -317,6 +332,7 @@ static void refused(Primary *p, const ColoMsg *m)
     s->failed++;
     colo_status_unlock(s);
     colo_log_warn("the secondary refused a transaction: %s", m->text);
+    colo_proxy_cancel(p->e->proxy);
     ft_log_lost(p->log, m->ft.note.n_good, p->dirty);
     ft_log_reset(p->log);
     p->open = FALSE;
@@ -369,7 +385,7 @@ static void take(Primary *p, ColoMsg *m)
         ft_event(p, m);
         break;
     case COLO_MSG_CHECKPOINT:
-        ask_checkpoint(p, m->text);
+        primary_ask_checkpoint(p, "request", m->text);
         break;
     case COLO_MSG_SET_DELAY:
         p->delay_us = m->number * 1000;
@@ -405,6 +421,9 @@ static gint64 next_wake(const Primary *p)
                     : MAX(MIN(p->next_checkpoint, p->next_ahead),
                           p->not_before);
     }
+    if (p->pass_at) {
+        at = MIN(at, p->pass_at);
+    }
     return at == G_MAXINT64 ? -1 : at;
 }
 
@@ -431,14 +450,19 @@ void colo_primary_run(ColoEngine *e)
             lose_vm(&p, error);
         }
         take_vm_events(&p);
+        primary_watch_proxy(&p);
         while ((m = colo_mailbox_take(e->mailbox))) {
             take(&p, m);
             colo_msg_free(m);
         }
         work(&p);
+        primary_watch_proxy(&p); /* what was heard while it worked */
     }
 
     primary_end_session(&p, FT_CANCEL_REQUEST, "the primary's colod was stopped");
+    if (e->state != COLO_STATE_FAILED) {
+        primary_output_pass(&p, TRUE);
+    }
     primary_link_free(p.link);
     colo_engine_close_vm(e);
     while ((m = colo_mailbox_take(e->mailbox))) {

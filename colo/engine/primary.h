@@ -57,6 +57,7 @@ typedef struct Primary {
     gint64 delay_us;        /* x-checkpoint-delay */
     gint64 next_checkpoint, next_ahead, ahead_interval;
     char *request;          /* why a checkpoint was asked for; NULL: timer */
+    const char *request_kind; /* the same in one word, for statistics */
     gboolean due;
     int rounds;             /* of sending ahead in this closing */
     gsize last_round;       /* pages dirty at its start */
@@ -64,12 +65,22 @@ typedef struct Primary {
     gboolean yielded;       /* the secondary took over: never run again */
     gint64 reopen_at;       /* VM lost but alive: when to try again */
 
+    /* The proxy (primary-output.c) */
+    gint64 pass_at;         /* when output is no longer held; 0: not decided */
+    gboolean healing;       /* degraded, ready, and a checkpoint is asked for */
+
     /* The checkpoint under way, for its event and statistics */
     char *reason;
+    const char *reason_kind;
     gint64 resumed, paused_us, capture_us;
     gsize pages, zero_pages, last_pages;
     guint64 bytes_before;   /* ft_sender_bytes() when it began */
 } Primary;
+
+/* --- primary.c --------------------------------------------------------- */
+
+/* As soon as possible.  kind: for statistics; why: for the event. */
+void primary_ask_checkpoint(Primary *p, const char *kind, const char *why);
 
 /* --- primary-copy.c ---------------------------------------------------- */
 
@@ -107,6 +118,10 @@ gboolean primary_capture(Primary *p, GError **error);
 void primary_cancel(Primary *p);
 void primary_committed(Primary *p, guint64 epoch);
 
+/* The peer holds this epoch: output until its capture leaves.  TRUE: the
+ * proxies of both sides had part in it. */
+gboolean primary_release(Primary *p, guint64 epoch);
+
 /* --- primary-session.c -------------------------------------------------- */
 
 /* Look for the peer, to go on with the session or to begin one. */
@@ -127,6 +142,27 @@ void primary_end_session(Primary *p, FtCancel code, const char *text);
 
 /* The operator's end of replication: the guest goes on alone. */
 void primary_end_replication(Primary *p);
+
+/* --- primary-output.c --------------------------------------------------- */
+
+/*
+ * Let what the proxy holds leave, and hold nothing until the next capture.
+ * orderly: somebody here wanted protection to end; otherwise --fail-closed
+ * forbids it.
+ */
+void primary_output_pass(Primary *p, gboolean orderly);
+
+/* It was blocked for a guest that is dead; this one may be heard. */
+void primary_output_unblock(Primary *p);
+
+/* The peer was just lost: the grace begins now. */
+void primary_output_restart_grace(Primary *p);
+
+/* Is the next capture one of the output, too? */
+gboolean primary_output_is_captured(const Primary *p);
+
+/* Act on the proxy's news and on the time. */
+void primary_watch_proxy(Primary *p);
 
 /* --- primary-link.c ---------------------------------------------------- */
 

@@ -23,6 +23,7 @@ static const ColoStateRow table[] = {
     ROW(SYNCING, FULL_COPY, SYNCING, BOTH),
     ROW(SYNCING, RESUME, SYNCING, PRI),
     ROW(SYNCING, COMMIT, ACTIVE, BOTH),
+    ROW(SYNCING, COMMIT_OPEN, DEGRADED, BOTH),
     ROW(SYNCING, LINK_LOST, PAUSED, BOTH),
     ROW(SYNCING, PEER_LOST, UNPROTECTED, PRI),
     ROW(SYNCING, END, ALONE, PRI),
@@ -31,6 +32,8 @@ static const ColoStateRow table[] = {
     ROW(SYNCING, FAILURE, FAILED, BOTH),
 
     ROW(ACTIVE, COMMIT, ACTIVE, BOTH),
+    ROW(ACTIVE, COMMIT_OPEN, DEGRADED, BOTH),
+    ROW(ACTIVE, PROXY_LOST, DEGRADED, BOTH),
     ROW(ACTIVE, FULL_COPY, SYNCING, BOTH),
     ROW(ACTIVE, RESUME, SYNCING, PRI),
     ROW(ACTIVE, RESUME, ACTIVE, SEC),
@@ -43,7 +46,23 @@ static const ColoStateRow table[] = {
     ROW(ACTIVE, SHUTDOWN, ENDED, BOTH),
     ROW(ACTIVE, FAILURE, FAILED, BOTH),
 
+    ROW(DEGRADED, COMMIT, ACTIVE, BOTH), /* the proxy took part */
+    ROW(DEGRADED, COMMIT_OPEN, DEGRADED, BOTH),
+    ROW(DEGRADED, PROXY_LOST, DEGRADED, BOTH),
+    ROW(DEGRADED, FULL_COPY, SYNCING, BOTH),
+    ROW(DEGRADED, RESUME, SYNCING, PRI),
+    ROW(DEGRADED, RESUME, DEGRADED, SEC),
+    ROW(DEGRADED, LINK_LOST, PAUSED, BOTH),
+    ROW(DEGRADED, PEER_LOST, UNPROTECTED, PRI),
+    ROW(DEGRADED, PEER_LOST, PAUSED, SEC),
+    ROW(DEGRADED, TAKE_OVER, TAKEOVER, SEC),
+    ROW(DEGRADED, END, ALONE, PRI),
+    ROW(DEGRADED, END, WAITING, SEC),
+    ROW(DEGRADED, SHUTDOWN, ENDED, BOTH),
+    ROW(DEGRADED, FAILURE, FAILED, BOTH),
+
     ROW(PAUSED, COMMIT, ACTIVE, SEC), /* only heartbeats were lost */
+    ROW(PAUSED, COMMIT_OPEN, DEGRADED, SEC),
     ROW(PAUSED, LINK_LOST, PAUSED, BOTH),
     ROW(PAUSED, FULL_COPY, SYNCING, BOTH),
     ROW(PAUSED, RESUME, SYNCING, PRI),
@@ -83,8 +102,9 @@ const ColoStateRow *colo_state_table(gsize *n)
 const char *colo_state_name(ColoState state)
 {
     static const char *const names[COLO_STATE_COUNT] = {
-        "none",        "waiting",  "syncing", "active", "paused",
-        "unprotected", "takeover", "alone",   "ended",  "failed",
+        "none",   "waiting",     "syncing",  "active", "degraded",
+        "paused", "unprotected", "takeover", "alone",  "ended",
+        "failed",
     };
 
     return names[state];
@@ -93,9 +113,10 @@ const char *colo_state_name(ColoState state)
 const char *colo_trigger_name(ColoTrigger on)
 {
     static const char *const names[COLO_ON_COUNT] = {
-        "start",     "full copy", "resume",     "commit",
-        "link lost", "peer lost", "take over",  "taken over",
-        "end",       "shutdown",  "failure",
+        "start",      "full copy", "resume",    "commit",
+        "commit without proxy",    "proxy lost", "link lost",
+        "peer lost",  "take over", "taken over", "end",
+        "shutdown",   "failure",
     };
 
     return names[on];

@@ -89,7 +89,11 @@ static gboolean load_and_run(Secondary *s, GError **error)
     ColoEngine *e = s->e;
 
     colo_run_state_set(e->run, COLO_RUN_LOADING, TRUE);
-    if (!load_devices(s, error) || !colo_vm_cont(e->vm, error)) {
+    if (!load_devices(s, error)) {
+        return FALSE;
+    }
+    s->with_proxy = colo_proxy_run(e->proxy, s->hold->epoch);
+    if (!colo_vm_cont(e->vm, error)) {
         return FALSE;
     }
     colo_run_state_set(e->run, COLO_RUN_LOADING, FALSE);
@@ -104,6 +108,11 @@ gboolean secondary_take_commit(Secondary *s, GError **error)
     if (!s->periodic && !colo_vm_stop(s->e->vm, error)) {
         return FALSE;
     }
+    /*
+     * In periodic mode it does not run before the takeover; but what clients
+     * send from the capture on is what it needs then.
+     */
+    s->with_proxy = colo_proxy_load(s->e->proxy, h->epoch);
     colo_run_state_set(s->e->run, COLO_RUN_LOADING, TRUE);
     /*
      * What our own guest wrote is undone, what the primary wrote is done.  In

@@ -215,6 +215,7 @@ static void lose_vm(Secondary *s, const char *why)
     gboolean died = colo_engine_vm_died(e);
     gboolean alone = e->state == COLO_STATE_ALONE;
 
+    colo_proxy_end_takeover(e->proxy);
     end_conn(s, FT_CANCEL_FAILED, died ? "the secondary's QEMU died"
                                        : "the secondary's guest cannot be "
                                          "driven");
@@ -298,9 +299,8 @@ static gboolean take_commit(Secondary *s)
     emit_checkpoint(s, load_us);
     if (e->state == COLO_STATE_SYNCING ||
         (s->conn && e->state != COLO_STATE_TAKEOVER)) {
-        colo_engine_step(e, COLO_ON_COMMIT,
-                         "protecting, checkpoint %" G_GUINT64_FORMAT
-                         " is committed", epoch);
+        colo_engine_commit(e, epoch,
+                           s->with_proxy && colo_proxy_is_ready(e->proxy));
     }
     return TRUE;
 }
@@ -350,6 +350,7 @@ static void take_over(Secondary *s, const char *reason, const char *why)
         lose_vm(s, error->message);
         return;
     }
+    colo_proxy_takeover(e->proxy);
     colo_heartbeat_stop(e->heartbeat, e->state);
     colo_status_lock(e->status);
     e->status->guest_running = TRUE;
@@ -534,6 +535,18 @@ static void watch_guest(Secondary *s)
     }
 }
 
+static void watch_proxy(Secondary *s)
+{
+    ColoEngine *e = s->e;
+    ColoProxy *proxy = e->proxy;
+    gboolean lost = colo_proxy_take_lost(proxy);
+
+    if (e->state == COLO_STATE_ACTIVE && colo_proxy_is_wanted(proxy) &&
+        (lost || !colo_proxy_is_ready(proxy))) {
+        colo_engine_degrade(e, colo_proxy_why(proxy));
+    }
+}
+
 static void take(Secondary *s, ColoMsg *m)
 {
     switch (m->type) {
@@ -585,6 +598,7 @@ static void begin(Secondary *s)
     }
     if (!colo_run_state_get(e->run, COLO_RUN_LOADING) &&
         colo_vm_cont(e->vm, &error)) {
+        colo_proxy_takeover(e->proxy);
         colo_engine_step(e, COLO_ON_TAKEN_OVER,
                          "this guest had taken over: it runs here, alone");
     } else {
@@ -630,6 +644,7 @@ void colo_secondary_run(ColoEngine *e)
             take(s, m);
             colo_msg_free(m);
         }
+        watch_proxy(s);
         if (s->reopen_at && g_get_monotonic_time() >= s->reopen_at) {
             reopen_vm(s);
         }

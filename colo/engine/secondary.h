@@ -83,6 +83,7 @@ typedef struct Secondary {
     guint64 heartbeat_key;
     gboolean periodic;
     gboolean complete;      /* there is an epoch to take over from */
+    gboolean with_proxy;    /* the proxy had part in the last commit */
     gboolean stale;         /* the primary went on without us since */
     GByteArray *state;      /* device state of the last commit */
     ColoBitmap *touched;    /* pages to copy into the guest */

@@ -2,6 +2,10 @@
 /* What colod says of itself. */
 #include "colo/engine/status.h"
 
+#include <string.h>
+
+#define MAX_COUNTS 32
+
 ColoStatus *colo_status_new(gboolean primary, const char *name)
 {
     ColoStatus *s = g_new0(ColoStatus, 1);
@@ -12,6 +16,9 @@ ColoStatus *colo_status_new(gboolean primary, const char *name)
     s->detail = g_strdup("starting");
     s->reason = "none";
     s->heartbeat = "none";
+    s->proxy_detail = g_strdup("");
+    s->reasons = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    s->causes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     s->pause = colo_histogram_new();
     s->capture = colo_histogram_new();
     s->transfer = colo_histogram_new();
@@ -30,6 +37,10 @@ void colo_status_free(ColoStatus *s)
         g_free(s->tracker);
         g_free(s->qemu_version);
         g_free(s->detail);
+        g_free(s->proxy_path);
+        g_free(s->proxy_detail);
+        g_hash_table_unref(s->reasons);
+        g_hash_table_unref(s->causes);
         colo_histogram_free(s->pause);
         colo_histogram_free(s->capture);
         colo_histogram_free(s->transfer);
@@ -50,6 +61,59 @@ void colo_status_lock(ColoStatus *s)
 void colo_status_unlock(ColoStatus *s)
 {
     g_mutex_unlock(&s->lock);
+}
+
+void colo_status_count(GHashTable *counts, const char *name)
+{
+    guint64 *n = g_hash_table_lookup(counts, name);
+
+    /* Names may come from outside: they cannot make the table grow. */
+    if (!n && g_hash_table_size(counts) >= MAX_COUNTS) {
+        name = "other";
+        n = g_hash_table_lookup(counts, name);
+    }
+    if (!n) {
+        n = g_new0(guint64, 1);
+        g_hash_table_insert(counts, g_strdup(name), n);
+    }
+    (*n)++;
+}
+
+static JsonObject *counts_object(GHashTable *counts)
+{
+    JsonObject *o = json_object_new();
+    GList *names = g_list_sort(g_hash_table_get_keys(counts),
+                               (GCompareFunc)strcmp);
+
+    for (GList *l = names; l; l = l->next) {
+        guint64 *n = g_hash_table_lookup(counts, l->data);
+
+        json_object_set_int_member(o, l->data, (gint64)*n);
+    }
+    g_list_free(names);
+    return o;
+}
+
+static JsonObject *proxy_object(const ColoStatus *s)
+{
+    JsonObject *o = json_object_new();
+
+    json_object_set_boolean_member(o, "connected", s->proxy_connected);
+    json_object_set_boolean_member(o, "ready", s->proxy_ready);
+    json_object_set_string_member(o, "path",
+                                  s->proxy_path ? s->proxy_path : "");
+    json_object_set_string_member(o, "detail", s->proxy_detail);
+    return o;
+}
+
+static double degraded_seconds(const ColoStatus *s)
+{
+    gint64 us = s->degraded_us;
+
+    if (s->degraded_since) {
+        us += g_get_monotonic_time() - s->degraded_since;
+    }
+    return (double)us / 1e6;
 }
 
 /* Is a pair at work (QEMU's notion of being in COLO mode)? */
@@ -98,6 +162,7 @@ JsonNode *colo_status_query(ColoStatus *s)
     json_object_set_string_member(o, "tracker", s->tracker ? s->tracker : "");
     json_object_set_string_member(o, "peer", s->peer ? s->peer : "");
     json_object_set_string_member(o, "heartbeat", s->heartbeat);
+    json_object_set_object_member(o, "proxy", proxy_object(s));
     json_object_set_boolean_member(o, "guest-running", s->guest_running);
     json_object_set_string_member(o, "qemu-version",
                                   s->qemu_version ? s->qemu_version : "");
@@ -125,6 +190,9 @@ JsonNode *colo_status_stats(ColoStatus *s)
     json_object_set_int_member(o, "cancelled", (gint64)s->cancelled);
     json_object_set_int_member(o, "failed", (gint64)s->failed);
     json_object_set_int_member(o, "stalls", (gint64)s->stalls);
+    json_object_set_object_member(o, "reasons", counts_object(s->reasons));
+    json_object_set_object_member(o, "causes", counts_object(s->causes));
+    json_object_set_double_member(o, "degraded-seconds", degraded_seconds(s));
     json_object_set_int_member(o, "bytes-sent", (gint64)s->bytes_sent);
     json_object_set_int_member(o, "pages-sent", (gint64)s->pages_sent);
     json_object_set_int_member(o, "zero-pages", (gint64)s->zero_pages);

@@ -27,10 +27,18 @@ typedef struct ColoStatus {
     const char *heartbeat;  /* up, lost, none */
     guint64 hb_sent, hb_received, hb_ignored;
 
+    char *proxy_path;       /* NULL: none */
+    gboolean proxy_connected, proxy_ready;
+    char *proxy_detail;     /* why it is not ready */
+    gint64 degraded_us;     /* so far, but for the time since ... */
+    gint64 degraded_since;  /* monotonic; 0: not degraded */
+
     guint64 copy_total, copy_done;      /* bytes of the full copy */
     gint64 copy_start_us, copy_end_us;  /* monotonic; 0: not under way */
 
     guint64 checkpoints, cancelled, failed, stalls;
+    /* How many of each: committed by reason; asked for by the proxy */
+    GHashTable *reasons, *causes;
     guint64 bytes_sent, pages_sent, zero_pages;
     /* microseconds, but for pages and bytes */
     ColoHistogram *pause, *capture, *transfer, *commit, *load, *pages, *bytes;
@@ -41,6 +49,9 @@ void colo_status_free(ColoStatus *s);
 
 void colo_status_lock(ColoStatus *s);
 void colo_status_unlock(ColoStatus *s);
+
+/* Count one more of this name; the lock must be held. */
+void colo_status_count(GHashTable *counts, const char *name);
 
 /* Answers of query-colo-status and query-colo-stats (transfer full). */
 JsonNode *colo_status_query(ColoStatus *s);

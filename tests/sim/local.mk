@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Tests of the real colod with a simulated QEMU.
 SIM_TESTS = tests/sim/test-sim-vm tests/sim/test-sim-kills \
-	tests/sim/test-sim-peers tests/sim/test-sim-faults
-check_PROGRAMS += tests/sim/sim-qemu $(SIM_TESTS)
+	tests/sim/test-sim-peers tests/sim/test-sim-faults \
+	tests/sim/test-sim-output
+check_PROGRAMS += tests/sim/sim-qemu tests/sim/sim-proxy $(SIM_TESTS)
 TESTS += $(SIM_TESTS)
 
 tests_sim_sim_qemu_SOURCES = tests/sim/sim.h tests/sim/sim-qemu.c \
@@ -10,6 +11,9 @@ tests_sim_sim_qemu_SOURCES = tests/sim/sim.h tests/sim/sim-qemu.c \
 	tests/sim/sim-commands.c tests/sim/sim-block.c tests/sim/sim-fdset.c \
 	tests/sim/sim-image.c
 tests_sim_sim_qemu_LDADD = $(UNIT_LIBS)
+
+tests_sim_sim_proxy_SOURCES = tests/sim/sim-proxy.c
+tests_sim_sim_proxy_LDADD = $(UNIT_LIBS)
 
 tests_sim_test_sim_vm_SOURCES = tests/sim/test-sim-vm.c \
 	tests/sim/proc.h tests/sim/proc.c \
@@ -30,3 +34,5 @@ tests_sim_test_sim_peers_SOURCES = tests/sim/test-sim-peers.c $(SIM_CHECK) \
 tests_sim_test_sim_peers_LDADD = libcoloft.la $(UNIT_LIBS)
 tests_sim_test_sim_faults_SOURCES = tests/sim/test-sim-faults.c $(SIM_CHECK)
 tests_sim_test_sim_faults_LDADD = $(UNIT_LIBS)
+tests_sim_test_sim_output_SOURCES = tests/sim/test-sim-output.c $(SIM_CHECK)
+tests_sim_test_sim_output_LDADD = $(UNIT_LIBS)

@@ -49,6 +49,8 @@ static void side_init(Rig *r, Side *s, const char *name)
     s->control = g_strdup_printf("%s/%s.control", r->dir, name);
     s->state_dir = g_strdup_printf("%s/%s", r->dir, name);
     s->guest_log = g_strdup_printf("%s/%s.guest", r->dir, name);
+    s->proxy_path = g_strdup_printf("%s/%s.proxy", r->dir, name);
+    s->proxy_log = g_strdup_printf("%s/%s.proxied", r->dir, name);
     s->output = g_strdup_printf("%s/%s.out", r->dir, name);
     g_assert_cmpint(g_mkdir(s->state_dir, 0700), ==, 0);
     s->watch = watch_new(s->control);
@@ -78,12 +80,15 @@ static void side_clear(Side *s)
 {
     g_clear_pointer(&s->colod, proc_free);
     g_clear_pointer(&s->qemu, proc_free);
+    g_clear_pointer(&s->proxy, proc_free);
     watch_free(s->watch);
     g_free(s->qmp);
     g_free(s->foreign);
     g_free(s->control);
     g_free(s->state_dir);
     g_free(s->guest_log);
+    g_free(s->proxy_path);
+    g_free(s->proxy_log);
     g_free(s->output);
 }
 
@@ -222,6 +227,9 @@ void rig_start_colod(Rig *r, Side *s)
         g_string_append_printf(args, " --on-heartbeat-loss failover --fence %s",
                                fence);
     }
+    if (r->o.proxy) {
+        g_string_append_printf(args, " --proxy %s", s->proxy_path);
+    }
     if (r->o.tracker) {
         g_string_append_printf(args, " --tracker %s", r->o.tracker);
     }
@@ -232,8 +240,29 @@ void rig_start_colod(Rig *r, Side *s)
     }
 }
 
+void rig_start_proxy(Rig *r, Side *s)
+{
+    GString *args = g_string_new(NULL);
+
+    g_clear_pointer(&s->proxy, proc_free);
+    g_unlink(s->proxy_path);
+    g_string_printf(args, "--control=%s --log=%s --link=%s/link%s",
+                    s->proxy_path, s->proxy_log, r->dir,
+                    s == &r->pri ? " --primary" : "");
+    s->proxy = start(s, "tests/sim/sim-proxy", NULL, args);
+    for (int i = 0; !g_file_test(s->proxy_path, G_FILE_TEST_EXISTS); i++) {
+        g_assert_cmpint(i, <, START_MS);
+        g_assert_true(proc_alive(s->proxy));
+        g_usleep(1000);
+    }
+}
+
 void rig_start(Rig *r)
 {
+    if (r->o.proxy) {
+        rig_start_proxy(r, &r->sec);
+        rig_start_proxy(r, &r->pri);
+    }
     rig_start_qemu(r, &r->pri);
     rig_start_qemu(r, &r->sec);
     rig_start_colod(r, &r->sec);
@@ -274,6 +303,24 @@ JsonNode *rig_qemu(Side *s, const char *command, JsonObject *args,
                    GError **error)
 {
     return call(s->foreign, command, args, error);
+}
+
+void rig_proxy(Side *s, const char *command, JsonObject *args)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(JsonNode) node = call(s->proxy_path, command, args, &error);
+
+    g_assert_no_error(error);
+}
+
+void rig_arm_proxy(Side *s, const char *what, const char *act, gint64 ms)
+{
+    JsonObject *args = json_object_new();
+
+    json_object_set_string_member(args, "what", what);
+    json_object_set_string_member(args, "do", act);
+    json_object_set_int_member(args, "ms", ms);
+    rig_proxy(s, "x-sim-arm", args);
 }
 
 void rig_inject(Side *s, const char *when, const char *what, const char *act,
@@ -352,8 +399,10 @@ void rig_dump(Rig *r)
 {
     dump(r->pri.output);
     dump(r->pri.guest_log);
+    dump(r->pri.proxy_log);
     dump(r->sec.output);
     dump(r->sec.guest_log);
+    dump(r->sec.proxy_log);
     fflush(stdout);
 }
 

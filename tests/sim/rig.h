@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A pair of hosts on this one: on each side a sim-qemu and the real colod,
- * and between them a link that can be cut (relay.h).
+ * A pair of hosts on this one: on each side a sim-qemu, the real colod and,
+ * if asked for, a sim-proxy; and between the colods a link that can be cut
+ * (relay.h).
  */
 #ifndef TESTS_SIM_RIG_H
 #define TESTS_SIM_RIG_H
@@ -15,6 +16,7 @@ typedef struct RigOptions {
     gboolean periodic;
     gboolean failover;                 /* else --on-heartbeat-loss wait */
     const char *tracker;               /* NULL: auto */
+    gboolean proxy;                    /* sim-proxies, given to the colods */
     gboolean preload;                  /* libcolotrack.so in the sim-qemus */
     int delay_ms;                      /* 0: 20 */
     int heartbeat_timeout_ms;          /* 0: 300 */
@@ -27,8 +29,9 @@ typedef struct Side {
     const char *name; /* "pri", "sec" */
     char *qmp, *foreign, *control, *state_dir;
     char *guest_log; /* what sim-qemu writes */
-    char *output;    /* stderr of both */
-    Proc *qemu, *colod;
+    char *proxy_path, *proxy_log;
+    char *output;    /* stderr of all */
+    Proc *qemu, *colod, *proxy;
     Watch *watch;
     guint starts; /* of its QEMU */
 } Side;
@@ -51,7 +54,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Rig, rig_free)
 
 void rig_start_qemu(Rig *r, Side *s);
 void rig_start_colod(Rig *r, Side *s);
-/* All four. */
+void rig_start_proxy(Rig *r, Side *s);
+/* All of them. */
 void rig_start(Rig *r);
 
 /* Wait until both sides are protected. */
@@ -62,6 +66,12 @@ JsonNode *rig_colod(Side *s, const char *command, JsonObject *args,
                     GError **error);
 JsonNode *rig_qemu(Side *s, const char *command, JsonObject *args,
                    GError **error);
+
+/* The same on the sim-proxy's socket; must succeed. */
+void rig_proxy(Side *s, const char *command, JsonObject *args);
+
+/* Its next command of this name (without colo-proxy-) is not taken well. */
+void rig_arm_proxy(Side *s, const char *what, const char *act, gint64 ms);
 
 /* x-sim-inject; must succeed. */
 void rig_inject(Side *s, const char *when, const char *what, const char *act,

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The primary's output: what the proxy is told, and what its news mean.
+ *
+ * While protection is claimed the proxy holds what no checkpoint covers
+ * (I1).  When that ends, what is held must leave some time, or the clients
+ * of a living guest would wait for ever; but not before it is known that no
+ * secondary goes on from an older state.  So it is released at once when the
+ * session ended in order, and after a grace when the peer just vanished: if
+ * it comes back meanwhile, nothing was released.
+ */
+#include "colo/engine/primary.h"
+#include "colo/log.h"
+
+/* How long the proxy may go on holding in this state; -1: as it likes. */
+static gint64 grace_us(const Primary *p)
+{
+    const ColoEngine *e = p->e;
+    gint64 timeout = e->config->hb_timeout_ms * 1000;
+
+    switch (e->state) {
+    case COLO_STATE_SYNCING:
+    case COLO_STATE_ACTIVE:
+        return colo_proxy_is_ready(e->proxy) ? -1 : timeout;
+    case COLO_STATE_DEGRADED:
+        /*
+         * A lost proxy may be the first sign of a lost host: the heartbeat
+         * gets the time to say so.  Or all is well again soon.
+         */
+        return colo_proxy_is_ready(e->proxy) &&
+                       (p->due || p->phase == PHASE_CLOSING ||
+                        colo_proxy_captured(e->proxy))
+                   ? -1
+                   : timeout;
+    case COLO_STATE_WAITING:
+    case COLO_STATE_PAUSED:
+    case COLO_STATE_UNPROTECTED:
+        return 2 * timeout;
+    case COLO_STATE_ALONE:
+    case COLO_STATE_ENDED:
+        return 0;
+    default:
+        return -1; /* failed: what a dead guest sent stays here */
+    }
+}
+
+void primary_output_pass(Primary *p, gboolean orderly)
+{
+    ColoProxy *proxy = p->e->proxy;
+
+    p->pass_at = 0;
+    if (!colo_proxy_holds(proxy)) {
+        return;
+    }
+    if (p->e->config->fail_closed && !orderly) {
+        p->pass_at = G_MAXINT64; /* decided: not before the next capture */
+        colo_log_warn("the guest's output is held until it is protected "
+                      "again (--fail-closed)");
+        return;
+    }
+    colo_log_info("the guest's output passes unprotected");
+    colo_proxy_pass(proxy);
+}
+
+void primary_output_unblock(Primary *p)
+{
+    if (colo_proxy_is_blocked(p->e->proxy)) {
+        colo_proxy_pass(p->e->proxy);
+    }
+}
+
+void primary_output_restart_grace(Primary *p)
+{
+    if (p->pass_at != G_MAXINT64) {
+        p->pass_at = 0;
+    }
+}
+
+gboolean primary_output_is_captured(const Primary *p)
+{
+    /* Without the peer's proxy it would hold what nobody compares. */
+    return colo_proxy_is_ready(p->e->proxy) || p->e->config->fail_closed;
+}
+
+static void watch_grace(Primary *p)
+{
+    gint64 grace = grace_us(p), now = g_get_monotonic_time();
+
+    if (!colo_proxy_holds(p->e->proxy) || grace < 0) {
+        p->pass_at = 0;
+    } else if (!p->pass_at) {
+        p->pass_at = now + grace;
+    }
+    if (p->pass_at && now >= p->pass_at) {
+        primary_output_pass(p, p->e->state >= COLO_STATE_TAKEOVER);
+    }
+}
+
+void primary_watch_proxy(Primary *p)
+{
+    ColoEngine *e = p->e;
+    ColoProxy *proxy = e->proxy;
+    gboolean lost = colo_proxy_take_lost(proxy);
+    gboolean stalled = colo_proxy_take_stalled(proxy);
+    gboolean ready = colo_proxy_is_ready(proxy);
+    char *request = colo_proxy_take_request(proxy);
+
+    if (request) {
+        if (e->state == COLO_STATE_ACTIVE || e->state == COLO_STATE_DEGRADED) {
+            primary_ask_checkpoint(p, "divergence", request);
+        }
+        g_free(request);
+    }
+    if (e->state == COLO_STATE_ACTIVE && colo_proxy_is_wanted(proxy) &&
+        (lost || stalled || !ready)) {
+        colo_engine_degrade(e, stalled
+                                   ? "the guest's output was held for too long"
+                                   : colo_proxy_why(proxy));
+    }
+    if (stalled && (e->state == COLO_STATE_DEGRADED ||
+                    e->state == COLO_STATE_SYNCING)) {
+        primary_output_pass(p, FALSE);
+    }
+    /* The next checkpoint makes it right; once for each time it is ready. */
+    if (e->state == COLO_STATE_DEGRADED && ready && !p->healing) {
+        primary_ask_checkpoint(p, "proxy", "the proxy is ready");
+    }
+    p->healing = e->state == COLO_STATE_DEGRADED && ready;
+    watch_grace(p);
+}

@@ -1,0 +1,708 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The guest's output at checkpoints, losses and takeovers: what the real
+ * colods tell their proxies, when, and what they do when a proxy dies, hangs
+ * or refuses.
+ *
+ * I1  Output is released by a commit, or when protection is no longer
+ *     claimed, and not before the grace is over.
+ * I3  The primary's proxy is blocked before the secondary's guest is heard.
+ */
+#include "tests/sim/rig-check.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SOON_MS = 8000, GRACE_MS = 2 * 600, HB_MS = 600 };
+
+static guint said(Side *s, const char *word)
+{
+    g_autoptr(GArray) all = sim_log_read(s->proxy_log);
+
+    return sim_log_count(all, word);
+}
+
+static void must(Rig *r, gboolean ok, const char *fmt, ...) G_GNUC_PRINTF(3, 4);
+
+static void must(Rig *r, gboolean ok, const char *fmt, ...)
+{
+    g_autofree char *text = NULL;
+    va_list ap;
+
+    if (!ok) {
+        va_start(ap, fmt);
+        text = g_strdup_vprintf(fmt, ap);
+        va_end(ap);
+        rig_dump(r);
+        g_error("%s (see %s)", text, r->dir);
+    }
+}
+
+/* Wait for one more of this command than there were. */
+static void wait_said(Rig *r, Side *s, const char *word, guint before)
+{
+    gint64 end = g_get_monotonic_time() + SOON_MS * 1000;
+
+    while (said(s, word) <= before) {
+        must(r, g_get_monotonic_time() < end, "%s's proxy was not told %s",
+             s->name, word);
+        g_usleep(2000);
+    }
+}
+
+/* The time of the last line with this word, µs; 0: none. */
+static gint64 time_of(const char *log, const char *word)
+{
+    g_autoptr(GArray) all = sim_log_read(log);
+    const SimLine *l = sim_log_last(all, word, 0);
+
+    return l ? l->time_us : 0;
+}
+
+static Rig *start_rig(RigOptions *o)
+{
+    Rig *r;
+
+    o->proxy = TRUE;
+    r = rig_new(o);
+    rig_start(r);
+    check_active(r);
+    return r;
+}
+
+static Rig *active_rig(gboolean periodic)
+{
+    RigOptions o = {.periodic = periodic};
+
+    return start_rig(&o);
+}
+
+/* No command came where it makes no sense, and all that check_end() does. */
+static void end(Rig *r)
+{
+    must(r, !said(&r->pri, "BAD") && !said(&r->sec, "BAD"),
+         "a command came where it makes no sense");
+    check_end(r);
+}
+
+static guint full_copies(Rig *r)
+{
+    guint n = 0;
+
+    for (guint i = 0; i < watch_events(r->pri.watch); i++) {
+        WatchEvent e = watch_event(r->pri.watch, i);
+
+        n += g_str_equal(e.reason, "full-copy");
+    }
+    return n;
+}
+
+/* Protected again, and RAM was not copied anew for that. */
+static void check_healed(Rig *r)
+{
+    check_active(r);
+    g_assert_cmpuint(full_copies(r), ==, 1);
+    check_guest(r, &r->pri);
+}
+
+static void take_over(Rig *r)
+{
+    guint before = said(&r->sec, "takeover");
+
+    proc_kill(r->pri.qemu);
+    check_state(r, &r->sec, "alone", SOON_MS);
+    check_guest(r, &r->sec);
+    wait_said(r, &r->sec, "takeover", before);
+}
+
+/* --- Order ---------------------------------------------------------------- */
+
+/* The run state's last change before (or first after) this moment. */
+static const SimLine *change(GArray *guest, gint64 at, gboolean after)
+{
+    const SimLine *found = NULL;
+
+    for (guint i = 0; i < guest->len; i++) {
+        const SimLine *l = &g_array_index(guest, SimLine, i);
+
+        if (!g_str_equal(l->word, "stop") && !g_str_equal(l->word, "cont") &&
+            !g_str_equal(l->word, "load")) {
+            continue;
+        }
+        if (after && l->time_us > at) {
+            return l;
+        }
+        if (!after && l->time_us <= at) {
+            found = l;
+        }
+    }
+    return found;
+}
+
+/* Each of these commands came between those changes of the guest. */
+static void check_between(Rig *r, Side *s, const char *word, const char *before,
+                          const char *after)
+{
+    g_autoptr(GArray) guest = sim_log_read(s->guest_log);
+    g_autoptr(GArray) proxy = sim_log_read(s->proxy_log);
+
+    for (guint i = 0; i < proxy->len; i++) {
+        const SimLine *l = &g_array_index(proxy, SimLine, i), *b, *a;
+
+        if (g_str_equal(l->word, word)) {
+            b = change(guest, l->time_us, FALSE);
+            a = change(guest, l->time_us, TRUE);
+            must(r, b && g_str_equal(b->word, before),
+                 "%s %" G_GUINT64_FORMAT " came after %s", word, l->step,
+                 b ? b->word : "nothing");
+            must(r, a && g_str_equal(a->word, after),
+                 "%s %" G_GUINT64_FORMAT " came before %s", word, l->step,
+                 a ? a->word : "nothing");
+        }
+    }
+}
+
+static void test_order(void)
+{
+    for (int periodic = 0; periodic < 2; periodic++) {
+        Rig *r = active_rig(periodic);
+        guint n = said(&r->sec, "load");
+        WatchEvent e;
+
+        wait_said(r, &r->sec, "load", n + 5);
+        proc_signal(r->pri.colod, SIGSTOP); /* no checkpoint is under way */
+        g_usleep(50 * 1000);
+        check_between(r, &r->pri, "capture", "stop", "cont");
+        if (periodic) {
+            g_assert_cmpuint(said(&r->sec, "run"), ==, 0);
+        } else {
+            check_between(r, &r->sec, "run", "load", "cont");
+            g_assert_cmpuint(said(&r->sec, "run"), ==, said(&r->sec, "load"));
+        }
+        proc_signal(r->pri.colod, SIGCONT);
+        n = said(&r->pri, "commit");
+        wait_said(r, &r->pri, "commit", n);
+        g_assert_cmpuint(said(&r->pri, "pass"), ==, 0);
+        take_over(r);
+        check_between(r, &r->sec, "run", "load", "cont");
+        g_assert_cmpint(time_of(r->sec.proxy_log, "takeover"), >,
+                        time_of(r->sec.guest_log, "cont"));
+        g_assert_true(watch_wait_event(r->sec.watch, "COLO_EXIT", SOON_MS, &e));
+        end(r);
+    }
+}
+
+/* A living primary: silent first, then stopped, then the other is heard. */
+static void test_block(void)
+{
+    Rig *r = active_rig(FALSE);
+    g_autoptr(JsonNode) node = NULL;
+    guint n;
+
+    node = rig_colod(&r->sec, "x-colo-lost-heartbeat", NULL, NULL);
+    g_assert_nonnull(node);
+    check_state(r, &r->pri, "failed", SOON_MS);
+    check_state(r, &r->sec, "alone", SOON_MS);
+    g_assert_cmpuint(said(&r->pri, "block"), ==, 1);
+    g_assert_cmpint(time_of(r->pri.proxy_log, "block"), <,
+                    time_of(r->pri.guest_log, "stop"));
+    g_assert_cmpint(time_of(r->pri.guest_log, "stop"), <,
+                    time_of(r->sec.proxy_log, "takeover"));
+
+    /* Both are told again, by the same colod and by another one. */
+    rig_start_proxy(r, &r->pri);
+    wait_said(r, &r->pri, "block", 1);
+    rig_start_proxy(r, &r->sec);
+    wait_said(r, &r->sec, "takeover", 1);
+    n = said(&r->sec, "takeover");
+    proc_kill(r->sec.colod);
+    rig_start_colod(r, &r->sec);
+    wait_said(r, &r->sec, "takeover", n);
+    check_state(r, &r->sec, "alone", SOON_MS);
+    proc_kill(r->pri.colod);
+    n = said(&r->pri, "block");
+    rig_start_colod(r, &r->pri);
+    wait_said(r, &r->pri, "block", n);
+    g_assert_cmpuint(said(&r->pri, "pass"), ==, 0);
+    check_guest(r, &r->sec);
+    end(r);
+}
+
+/* Its QEMU dies: what it sent last must not be heard. */
+static void test_vm_died(void)
+{
+    Rig *r = active_rig(FALSE);
+
+    take_over(r);
+    check_state(r, &r->pri, "failed", SOON_MS);
+    g_assert_cmpuint(said(&r->pri, "block"), ==, 1);
+    g_assert_cmpuint(said(&r->pri, "pass"), ==, 0);
+    end(r);
+}
+
+/* A capture that comes to nothing is taken back. */
+static void test_cancel(void)
+{
+    Rig *r = active_rig(FALSE);
+
+    rig_inject(&r->pri, "before", "xen-save-devices-state", "fail", 0);
+    wait_said(r, &r->pri, "cancel", 0);
+    rig_inject(&r->pri, "before", "xen-save-devices-state", "cont", 0);
+    wait_said(r, &r->pri, "cancel", 1);
+    check_healed(r);
+    g_assert_cmpuint(said(&r->pri, "pass"), ==, 0);
+    take_over(r);
+    end(r);
+}
+
+/* --- The proxy asks -------------------------------------------------------- */
+
+static gint64 count_of(Side *s, const char *table, const char *name)
+{
+    g_autoptr(JsonNode) node = rig_colod(s, "query-colo-stats", NULL, NULL);
+    JsonObject *o = json_object_get_object_member(json_node_get_object(node),
+                                                  table);
+
+    return json_object_get_int_member_with_default(o, name, 0);
+}
+
+static void event(Side *s, const char *name, const char *json)
+{
+    JsonObject *args = json_object_new();
+    g_autoptr(JsonNode) data = json_from_string(json, NULL);
+
+    json_object_set_string_member(args, "name", name);
+    json_object_set_member(args, "data", g_steal_pointer(&data));
+    rig_proxy(s, "x-sim-event", args);
+}
+
+static void test_divergence(void)
+{
+    RigOptions o = {.delay_ms = 20000};
+    Rig *r = start_rig(&o);
+    guint n = said(&r->pri, "commit");
+    WatchEvent e;
+
+    event(&r->pri, "COLO_PROXY_CHECKPOINT",
+          "{\"cause\": \"payload\", \"interface\": \"tap0\", "
+          "\"flow\": \"tcp 10.0.0.1:80 > 10.0.0.2:4000\"}");
+    wait_said(r, &r->pri, "commit", n);
+    for (int i = 0; !watch_last(r->pri.watch, "COLO_CHECKPOINT", 0, &e) ||
+                    !g_str_has_prefix(e.reason, "divergence: payload");
+         i++) {
+        must(r, i < SOON_MS / 2, "no checkpoint says why");
+        g_usleep(2000);
+    }
+    g_assert_cmpint(count_of(&r->pri, "causes", "payload"), ==, 1);
+    g_assert_cmpint(count_of(&r->pri, "reasons", "divergence"), ==, 1);
+    g_assert_cmpint(count_of(&r->pri, "reasons", "full-copy"), ==, 1);
+    check_active(r);
+
+    /* What makes no sense changes nothing. */
+    event(&r->pri, "COLO_PROXY_CHECKPOINT", "{\"cause\": 5}");
+    event(&r->pri, "COLO_PROXY_PEER", "{}");
+    event(&r->pri, "COLO_PROXY_UNKNOWN", "{}");
+    event(&r->pri, "COLO_PROXY_PEER", "{\"ready\": true, \"reason\": 3}");
+    check_healed(r);
+    take_over(r);
+    end(r);
+}
+
+static void test_stalled(void)
+{
+    RigOptions o = {.delay_ms = 20000};
+    Rig *r = start_rig(&o);
+
+    event(&r->pri, "COLO_PROXY_STALLED", "{\"held-ms\": 5000}");
+    wait_said(r, &r->pri, "pass", 0);
+    wait_said(r, &r->pri, "commit", 1); /* asked for at once */
+    check_healed(r);
+    g_assert_cmpint(count_of(&r->pri, "reasons", "proxy"), ==, 1);
+    take_over(r);
+    end(r);
+}
+
+/* --- A proxy that does not do its part ------------------------------------- */
+
+static gint64 longest_pause_us(Side *s)
+{
+    g_autoptr(GArray) all = sim_log_read(s->guest_log);
+    gint64 stopped = 0, longest = 0;
+
+    for (guint i = 0; i < all->len; i++) {
+        const SimLine *l = &g_array_index(all, SimLine, i);
+
+        if (g_str_equal(l->word, "stop")) {
+            stopped = l->time_us;
+        } else if (g_str_equal(l->word, "cont") && stopped) {
+            longest = MAX(longest, l->time_us - stopped);
+        }
+    }
+    return longest;
+}
+
+/* It was degraded since event number since, perhaps for a moment only. */
+static void check_was_degraded(Rig *r, guint since)
+{
+    for (int i = 0; i < SOON_MS / 2; i++) {
+        for (guint k = since; k < watch_events(r->pri.watch); k++) {
+            WatchEvent e = watch_event(r->pri.watch, k);
+
+            if (g_str_equal(e.state, "degraded")) {
+                return;
+            }
+        }
+        g_usleep(2000);
+    }
+    must(r, FALSE, "it was never degraded");
+}
+
+static void test_at_each_step(void)
+{
+    static const struct {
+        gboolean primary;
+        const char *what;
+    } steps[] = {
+        {TRUE, "capture"}, {TRUE, "commit"}, {TRUE, "attach"},
+        {FALSE, "load"},   {FALSE, "run"},   {FALSE, "attach"},
+    };
+    static const char *const acts[] = {"error", "hang", "die"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(steps); i++) {
+        Rig *r = active_rig(FALSE);
+        Side *s = steps[i].primary ? &r->pri : &r->sec;
+
+        for (guint k = 0; k < G_N_ELEMENTS(acts); k++) {
+            guint n = said(s, "inject"), since = watch_events(r->pri.watch);
+
+            rig_arm_proxy(s, steps[i].what, acts[k], 1500);
+            if (g_str_equal(steps[i].what, "attach")) {
+                proc_kill(s->colod);
+                rig_start_colod(r, s);
+            }
+            wait_said(r, s, "inject", n);
+            /* An error of the secondary's is not the primary's business. */
+            if (!g_str_equal(steps[i].what, "attach") && (s == &r->pri || k)) {
+                check_was_degraded(r, since);
+            }
+            check_guest(r, &r->pri);
+            if (k == 2) {
+                check_state(r, &r->pri, "degraded", SOON_MS);
+                rig_start_proxy(r, s);
+            }
+            check_active(r);
+            check_guest(r, &r->pri);
+        }
+        must(r, longest_pause_us(&r->pri) < 400 * 1000,
+             "the primary's guest stood still for %d ms",
+             (int)(longest_pause_us(&r->pri) / 1000));
+        if (!g_str_equal(steps[i].what, "attach")) {
+            check_healed(r);
+        }
+        take_over(r);
+        end(r);
+    }
+}
+
+/* One that is killed, and one that hangs; with nothing to say to it. */
+static void test_lost_in_peace(void)
+{
+    RigOptions o = {.delay_ms = 20000};
+
+    for (int i = 0; i < 4; i++) {
+        Rig *r = start_rig(&o);
+        Side *s = i % 2 ? &r->sec : &r->pri;
+
+        if (i < 2) {
+            proc_kill(s->proxy);
+        } else {
+            proc_signal(s->proxy, SIGSTOP);
+        }
+        check_state(r, s, "degraded", SOON_MS);
+        if (i < 2) { /* the other proxy sees it, too */
+            check_state(r, &r->pri, "degraded", SOON_MS);
+            check_state(r, &r->sec, "degraded", SOON_MS);
+        }
+        check_guest(r, &r->pri);
+        if (i == 1) {
+            wait_said(r, &r->pri, "pass", 0);
+        }
+        if (i < 2) {
+            rig_start_proxy(r, s);
+        } else {
+            proc_signal(s->proxy, SIGCONT);
+        }
+        check_healed(r);
+        take_over(r);
+        end(r);
+    }
+}
+
+/* A takeover out of degraded, without a proxy; it comes later. */
+static void test_degraded_takeover(void)
+{
+    Rig *r = active_rig(FALSE);
+    guint n;
+
+    proc_kill(r->sec.proxy);
+    check_state(r, &r->pri, "degraded", SOON_MS);
+    check_state(r, &r->sec, "degraded", SOON_MS);
+    proc_kill(r->pri.qemu);
+    check_state(r, &r->sec, "alone", SOON_MS);
+    check_guest(r, &r->sec);
+    n = said(&r->sec, "takeover");
+    rig_start_proxy(r, &r->sec);
+    wait_said(r, &r->sec, "takeover", n);
+    end(r);
+}
+
+/* Refused, it is asked again. */
+static void test_takeover_refused(void)
+{
+    Rig *r = active_rig(FALSE);
+
+    rig_arm_proxy(&r->sec, "takeover", "error", 0);
+    take_over(r);
+    wait_said(r, &r->sec, "takeover", 1);
+    end(r);
+}
+
+/* Given, it has to be there; found, it is welcome. */
+static void test_late(void)
+{
+    for (int given = 0; given < 2; given++) {
+        RigOptions o = {.proxy = given};
+        Rig *r = rig_new(&o);
+
+        if (!given) {
+            /* Where colod looks by itself; one place, so one side only. */
+            r->o.colod_sec = "--proxy none";
+            g_free(r->pri.proxy_path);
+            r->pri.proxy_path = g_build_filename(r->dir, "vm0-proxy.qmp", NULL);
+        }
+        rig_start_qemu(r, &r->pri);
+        rig_start_qemu(r, &r->sec);
+        rig_start_colod(r, &r->sec);
+        rig_start_colod(r, &r->pri);
+        if (given) {
+            check_state(r, &r->pri, "degraded", SOON_MS);
+            check_state(r, &r->sec, "degraded", SOON_MS);
+            rig_start_proxy(r, &r->sec);
+            rig_start_proxy(r, &r->pri);
+            check_healed(r);
+            proc_kill(r->pri.qemu);
+            check_state(r, &r->sec, "alone", SOON_MS);
+        } else {
+            check_active(r);
+            rig_start_proxy(r, &r->pri);
+            check_state(r, &r->pri, "degraded", SOON_MS);
+            check_state(r, &r->sec, "active", 0);
+        }
+        end(r);
+    }
+}
+
+/* --- Graces ---------------------------------------------------------------- */
+
+static Rig *grace_rig(const char *more)
+{
+    g_autofree char *pri = g_strconcat("--ft-timeout 200", more, NULL);
+    RigOptions o = {.heartbeat_timeout_ms = HB_MS, .colod_pri = pri};
+    Rig *r = start_rig(&o);
+
+    r->o.colod_pri = NULL;
+    return r;
+}
+
+/* No pass was told for ms. */
+static void check_held(Rig *r, int ms)
+{
+    gint64 until = g_get_monotonic_time() + ms * 1000;
+
+    while (g_get_monotonic_time() < until) {
+        must(r, !said(&r->pri, "pass"), "output passed too early");
+        g_usleep(5000);
+    }
+}
+
+/* Output is held for as long as the grace, and not much longer. */
+static void check_grace(Rig *r)
+{
+    gint64 start = g_get_monotonic_time();
+    int ms;
+
+    wait_said(r, &r->pri, "pass", 0);
+    ms = (int)((g_get_monotonic_time() - start) / 1000);
+    must(r, ms > GRACE_MS - 150 && ms < GRACE_MS + 1500,
+         "output passed after %d ms", ms);
+}
+
+static void test_grace_link(void)
+{
+    Rig *r = grace_rig("");
+
+    /* Only the stream: back within the grace, nothing was released. */
+    relay_cut(r->link, TRUE, FALSE);
+    check_state(r, &r->pri, "paused", SOON_MS);
+    check_held(r, GRACE_MS / 3);
+    relay_mend(r->link);
+    check_healed(r);
+    g_assert_cmpuint(said(&r->pri, "pass"), ==, 0);
+
+    relay_cut(r->link, TRUE, FALSE);
+    check_state(r, &r->pri, "paused", SOON_MS);
+    check_grace(r);
+    relay_mend(r->link);
+    check_healed(r);
+    take_over(r);
+    end(r);
+}
+
+static void test_grace_heartbeat(void)
+{
+    Rig *r = grace_rig("");
+
+    relay_cut(r->link, TRUE, TRUE);
+    check_state(r, &r->pri, "unprotected", SOON_MS);
+    check_grace(r);
+    relay_mend(r->link);
+    check_healed(r);
+    take_over(r);
+    end(r);
+}
+
+/* All proxies of the peer's host, then the host: the heartbeat decides. */
+static void test_grace_host(void)
+{
+    Rig *r = grace_rig("");
+
+    proc_kill(r->sec.proxy);
+    relay_cut(r->link, TRUE, TRUE);
+    check_state(r, &r->pri, "unprotected", SOON_MS);
+    check_grace(r);
+    end(r);
+}
+
+/* Said in order: at once. */
+static void test_orderly(void)
+{
+    for (int i = 0; i < 4; i++) {
+        Rig *r = grace_rig("");
+        g_autoptr(JsonNode) node = NULL;
+        gint64 start;
+
+        start = g_get_monotonic_time();
+        switch (i) {
+        case 0:
+            node = rig_colod(&r->sec, "quit", NULL, NULL);
+            break;
+        case 1:
+            node = rig_colod(&r->pri, "quit", NULL, NULL);
+            break;
+        case 2:
+            node = rig_colod(&r->pri, "x-colo-lost-heartbeat", NULL, NULL);
+            break;
+        default:
+            rig_inject(&r->pri, NULL, NULL, "guest-shutdown", 0);
+        }
+        wait_said(r, &r->pri, "pass", 0);
+        must(r, g_get_monotonic_time() - start < GRACE_MS * 700,
+             "output was held on");
+        if (i == 1) {
+            check_exit(r, &r->pri, 0, "");
+        }
+        end(r);
+    }
+}
+
+static void test_fail_closed(void)
+{
+    Rig *r = grace_rig(" --fail-closed");
+    g_autoptr(JsonNode) node = NULL;
+    guint n;
+
+    /* Without the peer's proxy: by checkpoints, and only so. */
+    proc_kill(r->sec.proxy);
+    check_state(r, &r->pri, "degraded", SOON_MS);
+    n = said(&r->pri, "commit");
+    wait_said(r, &r->pri, "commit", n + 3);
+    check_held(r, GRACE_MS + 200);
+    rig_start_proxy(r, &r->sec);
+    check_healed(r);
+
+    relay_cut(r->link, TRUE, TRUE);
+    check_state(r, &r->pri, "unprotected", SOON_MS);
+    check_held(r, GRACE_MS + 400);
+    check_said(r, &r->pri, "(--fail-closed)", SOON_MS);
+    relay_mend(r->link);
+    check_healed(r);
+
+    node = rig_colod(&r->pri, "x-colo-lost-heartbeat", NULL, NULL);
+    g_assert_nonnull(node);
+    wait_said(r, &r->pri, "pass", 0);
+    end(r);
+}
+
+/* QEMU is started anew where it died; the secondary had lost its copy. */
+static void test_unblock(void)
+{
+    Rig *r = active_rig(FALSE);
+    guint n;
+
+    relay_cut(r->link, TRUE, TRUE);
+    proc_kill(r->pri.qemu);
+    wait_said(r, &r->pri, "block", 0);
+    proc_kill(r->sec.colod);
+    n = said(&r->pri, "pass");
+    rig_start_qemu(r, &r->pri);
+    check_state(r, &r->pri, "waiting", SOON_MS);
+    g_usleep(700 * 1000); /* no grace ends here: who knows who is heard */
+    g_assert_cmpuint(said(&r->pri, "pass"), ==, n);
+    relay_mend(r->link);
+    rig_start_colod(r, &r->sec);
+    check_active(r);
+    g_assert_cmpuint(said(&r->pri, "pass"), ==, n + 1);
+    take_over(r);
+    end(r);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*func)(void);
+    } tests[] = {
+        {"order", test_order},
+        {"block", test_block},
+        {"vm-died", test_vm_died},
+        {"cancel", test_cancel},
+        {"divergence", test_divergence},
+        {"stalled", test_stalled},
+        {"at-each-step", test_at_each_step},
+        {"lost-in-peace", test_lost_in_peace},
+        {"degraded-takeover", test_degraded_takeover},
+        {"takeover-refused", test_takeover_refused},
+        {"late", test_late},
+        {"grace-link", test_grace_link},
+        {"grace-heartbeat", test_grace_heartbeat},
+        {"grace-host", test_grace_host},
+        {"orderly", test_orderly},
+        {"fail-closed", test_fail_closed},
+        {"unblock", test_unblock},
+    };
+    int status;
+
+    if (rig_fence_main(argc, argv, &status)) {
+        return status;
+    }
+    g_test_init(&argc, &argv, NULL);
+    rig_set_up();
+    for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {
+        g_autofree char *path =
+            g_strdup_printf("/sim/output/%s", tests[i].name);
+
+        g_test_add_func(path, tests[i].func);
+    }
+    return g_test_run();
+}
