@@ -45,7 +45,7 @@ typedef enum {
     NET_COMPARE_PASS,     /* nothing is protected: everything leaves at once */
     NET_COMPARE_COLO,     /* by comparison or checkpoint */
     NET_COMPARE_PERIODIC, /* by checkpoint only */
-    NET_COMPARE_BLOCK,    /* nothing leaves any more (I3) */
+    NET_COMPARE_BLOCK,    /* nothing leaves (I3) */
 } NetCompareMode;
 
 /* Why a packet left. */
@@ -143,7 +143,7 @@ void net_compare_loaded(NetCompare *c, guint64 epoch, gint64 now_us);
 
 /* Release everything and hold nothing, until the next capture. */
 void net_compare_pass(NetCompare *c, gint64 now_us);
-/* Drop everything, for good. */
+/* Drop everything, until net_compare_pass() or a capture. */
 void net_compare_block(NetCompare *c);
 NetCompareMode net_compare_mode(const NetCompare *c);
 

@@ -48,6 +48,11 @@ static JsonArray *interfaces(const Proxy *p)
     return list;
 }
 
+static const char *mode(const Proxy *p)
+{
+    return p->primary ? proxy_primary_mode(p) : proxy_secondary_mode(p);
+}
+
 static JsonNode *attach(JsonObject *args, gpointer data, GError **error)
 {
     Proxy *p = data;
@@ -67,6 +72,7 @@ static JsonNode *attach(JsonObject *args, gpointer data, GError **error)
     json_object_set_string_member(o, "role",
                                   p->config->primary ? "primary" : "secondary");
     json_object_set_array_member(o, "interfaces", interfaces(p));
+    json_object_set_string_member(o, "mode", mode(p));
     json_object_set_boolean_member(o, "ready", p->ready);
     return take(o);
 }
@@ -185,9 +191,7 @@ static JsonNode *query(JsonObject *args, gpointer data, GError **error)
     json_object_set_string_member(o, "name", p->config->name);
     json_object_set_string_member(o, "role",
                                   p->config->primary ? "primary" : "secondary");
-    json_object_set_string_member(o, "mode",
-                                  p->primary ? proxy_primary_mode(p)
-                                             : proxy_secondary_mode(p));
+    json_object_set_string_member(o, "mode", mode(p));
     json_object_set_array_member(o, "interfaces", interfaces(p));
     json_object_set_boolean_member(o, "connected", up);
     json_object_set_boolean_member(o, "colod", p->colod != 0);

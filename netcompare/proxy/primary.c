@@ -40,7 +40,7 @@ struct ProxyPrimary {
     guint64 loaded;      /* epoch that the secondary's guest was loaded from */
     gboolean wanted;     /* we asked for what the secondary's guest sends */
     gboolean stalled;    /* and said so */
-    gboolean peer_left;  /* it took over: blocked */
+    gboolean peer_left;  /* it took over: blocked until colod says pass */
     guint timer, ticks;
     ColoHistogram *latency; /* of what was held, us */
     DivergenceFile *pcap;
@@ -327,11 +327,13 @@ void proxy_primary_pass(Proxy *p)
 {
     ProxyPrimary *s = p->primary;
 
-    if (!s->peer_left) {
-        set_wanted(s, FALSE);
-        net_compare_pass(s->compare, g_get_monotonic_time());
-        proxy_flush(p);
+    if (s->peer_left) {
+        colo_log_info("this guest may speak again");
+        s->peer_left = FALSE;
     }
+    set_wanted(s, FALSE);
+    net_compare_pass(s->compare, g_get_monotonic_time());
+    proxy_flush(p);
 }
 
 void proxy_primary_block(Proxy *p)
