@@ -5,6 +5,8 @@
  *
  * Kernel command line: colo.mib= colo.picks= colo.ms= colo.seed= (the chain),
  * colo.load=MIB,MS colo.fill=1 colo.net=1 colo.blk=1 (modules), colo.chain=0.
+ * colo.ip=ADDRESS/BITS colo.ip6= colo.gw= (of the first card; with one of the
+ * first two the services of service.h are started).
  * Commands, one a line on ttyS0: load MIB MS | fill random | idle | pace MS |
  * modules NAME | run COMMAND | poweroff | reboot | panic.
  * Each command is answered by a line.
@@ -193,6 +195,18 @@ static unsigned long long option(const char *cmdline, const char *key,
     return at ? strtoull(at + strlen(key), NULL, 0) : dflt;
 }
 
+/* The word after key= on the kernel's command line; too long: none. */
+static void word(const char *cmdline, const char *key, char *out, size_t size)
+{
+    const char *at = strstr(cmdline, key);
+    size_t len = at ? strcspn(at + strlen(key), " \n") : 0;
+    if (len >= size)
+        len = 0;
+    if (len)
+        memcpy(out, at + strlen(key), len);
+    out[len] = '\0';
+}
+
 static unsigned clamp(unsigned long long v, unsigned max)
 {
     return v < 1 ? 1 : v > max ? max : (unsigned)v;
@@ -223,6 +237,12 @@ int main(void)
         load_modules("net");
     if (option(cmdline, "colo.blk=", 0))
         load_modules("blk");
+    NetOptions net;
+    word(cmdline, "colo.ip=", net.ip, sizeof(net.ip));
+    word(cmdline, "colo.ip6=", net.ip6, sizeof(net.ip6));
+    word(cmdline, "colo.gw=", net.gw, sizeof(net.gw));
+    if ((*net.ip || *net.ip6) && net_configure(&net))
+        service_start();
     unsigned mib, ms;
     const char *load = strstr(cmdline, "colo.load=");
     if (load && sscanf(load, "colo.load=%u,%u", &mib, &ms) == 2 && ms > 0)

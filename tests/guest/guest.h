@@ -3,6 +3,7 @@
 #ifndef COLO_GUEST_GUEST_H
 #define COLO_GUEST_GUEST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* One line to the console, whole, whatever other threads print. */
@@ -31,5 +32,16 @@ void fill_free(void);
 
 /* insmod every file of /modules/NAME.list, in order. */
 void load_modules(const char *name);
+
+typedef struct NetOptions {
+    /* "" for none; addresses as ADDRESS/BITS */
+    char ip[64], ip6[64], gw[64];
+} NetOptions;
+
+/* Bring the first card up; says what went wrong. */
+bool net_configure(const NetOptions *options);
+
+/* Serve what service.h says, in a thread; says "service ready". */
+void service_start(void);
 
 #endif

@@ -6,7 +6,9 @@ EXTRA_DIST += scripts/mkguest \
 	tests/functions.sh tests/guest-functions.sh tests/hosts.sh \
 	tests/guest/chain.h tests/guest/chain-step.h tests/guest/guest.h \
 	tests/guest/colo-guest.c tests/guest/guest-chain.c \
-	tests/guest/guest-load.c \
+	tests/guest/guest-load.c tests/guest/guest-net.c \
+	tests/guest/guest-service.c tests/guest/guest-service.h \
+	tests/guest/guest-http.c tests/guest/service.h \
 	tests/guest/tiny.c tests/guest/tiny-machine.c tests/guest/tiny.h \
 	tests/guest/tiny.lds
 

@@ -12,6 +12,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define NET_APPEND                                                             \
+    "colo.net=1 colo.ip=" RIG_GUEST "/24 colo.ip6=" RIG_GUEST6 "/64"
+
 void rig_start_qemu(RigSide *s)
 {
     const Rig *r = s->rig;
@@ -40,9 +43,17 @@ void rig_start_qemu(RigSide *s)
     rig_add(argv, "-qmp unix:%s,server=on,wait=off", s->qmp);
     rig_add(argv, "-qmp unix:%s,server=on,wait=off", s->monitor);
     rig_add(argv, "%s %s", s->primary ? "" : "-S", o->qemu ? o->qemu : "");
+    if (o->net) {
+        rig_plug_tap(s);
+        rig_add(argv, "-netdev tap,id=hn0,ifname=tap0,script=no,downscript=no,"
+                      "vhost=off "
+                      "-device virtio-net-pci,netdev=hn0,"
+                      "mac=52:54:00:77:03:64,romfile=");
+    }
     g_ptr_array_add(argv, g_strdup("-append"));
     if (o->linux_guest) {
-        g_ptr_array_add(argv, g_strdup_printf("%s %s", r->append,
+        g_ptr_array_add(argv, g_strdup_printf("%s %s %s", r->append,
+                                              o->net ? NET_APPEND : "",
                                               o->append ? o->append : ""));
         rig_add(argv, "-kernel %s -initrd %s", r->kernel, r->initrd);
     } else {
@@ -113,7 +124,15 @@ static void wait_console(RigSide *s, gsize offset, const char *prefix,
 
 void rig_wait_boot(RigSide *s)
 {
-    wait_console(s, 0, "chain 5 ", RIG_PATIENCE_S);
+    gboolean chain = !s->rig->o.append ||
+                     !strstr(s->rig->o.append, "colo.chain=0");
+
+    if (s->rig->o.net) {
+        wait_console(s, 0, "service ready", RIG_PATIENCE_S);
+    }
+    if (chain) {
+        wait_console(s, 0, "chain 5 ", RIG_PATIENCE_S);
+    }
 }
 
 void rig_type(RigSide *s, const char *command, const char *answer, int seconds)

@@ -4,8 +4,10 @@ check_LTLIBRARIES = librig.la
 librig_la_SOURCES = \
 	tests/rig/rig.h \
 	tests/rig/rig.c \
+	tests/rig/client.c \
 	tests/rig/colod.c \
 	tests/rig/guest.c \
 	tests/rig/hosts.c \
+	tests/rig/proxy.c \
 	tests/rig/qmp.c \
 	tests/rig/spawn.c

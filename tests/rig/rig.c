@@ -40,8 +40,10 @@ void rig_die(const char *fmt, ...)
     va_end(ap);
     if (current) {
         show_tail(&current->pri, current->pri.log);
+        show_tail(&current->pri, current->pri.proxy_log);
         show_tail(&current->pri, current->pri.console);
         show_tail(&current->sec, current->sec.log);
+        show_tail(&current->sec, current->sec.proxy_log);
         show_tail(&current->sec, current->sec.console);
     }
     g_printerr("%s%s\n", g_test_initialized() ? "Bail out! " : "error: ", text);
@@ -139,6 +141,9 @@ static void new_side(Rig *r, RigSide *s, const char *name, int number)
     s->control = g_build_filename(s->dir, "colod.qmp", NULL);
     s->log = g_build_filename(s->dir, "colod.log", NULL);
     s->pid_file = g_build_filename(s->dir, "qemu.pid", NULL);
+    /* Where colod looks for it */
+    s->proxy_control = g_build_filename(s->dir, "vm0-proxy.qmp", NULL);
+    s->proxy_log = g_build_filename(s->dir, "proxy.log", NULL);
     if (g_mkdir(s->dir, 0755) < 0) {
         rig_die("cannot make %s", s->dir);
     }
@@ -154,7 +159,7 @@ Rig *rig_new(const RigOptions *o)
     r->o.smp = o->smp ? o->smp : 1;
     r->o.ram_mib = o->ram_mib ? o->ram_mib : o->linux_guest ? 96 : 64;
     r->o.delay_ms = o->delay_ms ? o->delay_ms : 20000;
-    r->net = r->net_ctl = -1;
+    r->net = r->net_ctl = r->cli = -1;
     r->dir = g_dir_make_tmp("colo-rig-XXXXXX", &error);
     if (!r->dir) {
         rig_die("%s", error->message);
@@ -167,6 +172,18 @@ Rig *rig_new(const RigOptions *o)
     return r;
 }
 
+void rig_protect(Rig *r)
+{
+    if (r->o.net) {
+        rig_start_proxy(&r->sec);
+        rig_start_proxy(&r->pri);
+    }
+    rig_start_colod(&r->sec);
+    rig_start_colod(&r->pri);
+    rig_wait_state(&r->pri, "active", RIG_PATIENCE_S);
+    rig_wait_state(&r->sec, "active", RIG_PATIENCE_S);
+}
+
 Rig *rig_new_protected(const RigOptions *o)
 {
     Rig *r = rig_new(o);
@@ -174,10 +191,7 @@ Rig *rig_new_protected(const RigOptions *o)
     rig_start_qemu(&r->pri);
     rig_start_qemu(&r->sec);
     rig_wait_boot(&r->pri);
-    rig_start_colod(&r->sec);
-    rig_start_colod(&r->pri);
-    rig_wait_state(&r->pri, "active", RIG_PATIENCE_S);
-    rig_wait_state(&r->sec, "active", RIG_PATIENCE_S);
+    rig_protect(r);
     return r;
 }
 
@@ -191,15 +205,21 @@ void rig_swap(Rig *r)
         rig_power_on(fresh);
     }
     rig_kill_colod(fresh, SIGTERM);
+    rig_kill_proxy(fresh, SIGTERM);
     rig_kill_qemu(fresh);
+    rig_kill_proxy(survivor, SIGTERM);
     survivor->primary = TRUE;
     fresh->primary = FALSE;
     rig_start_qemu(fresh);
+    if (r->o.net) {
+        rig_start_proxy(fresh);
+        rig_start_proxy(survivor);
+    }
     rig_start_colod(fresh);
     rig_start_colod(survivor);
 }
 
-static void remove_folder(const char *path)
+void rig_remove_folder(const char *path)
 {
     g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
     const char *name;
@@ -209,7 +229,7 @@ static void remove_folder(const char *path)
 
         if (g_file_test(child, G_FILE_TEST_IS_DIR) &&
             !g_file_test(child, G_FILE_TEST_IS_SYMLINK)) {
-            remove_folder(child);
+            rig_remove_folder(child);
         } else {
             g_unlink(child);
         }
@@ -217,23 +237,31 @@ static void remove_folder(const char *path)
     g_rmdir(path);
 }
 
-/* A colod that is still there ends in order, and the sanitizers agree. */
-static void end_colod(RigSide *s)
+/* What is still there ends in order, and the sanitizers agree. */
+static void end_in_order(RigSide *s, pid_t *pid, const char *what)
 {
-    if (!s->colod || dying) {
+    if (!*pid || dying) {
         return;
     }
-    kill(s->colod, SIGTERM);
-    if (rig_wait_exit(&s->colod, RIG_PATIENCE_S) != 0) {
-        rig_die("%s's colod has failed", s->name);
+    kill(*pid, SIGTERM);
+    if (rig_wait_exit(pid, RIG_PATIENCE_S) != 0) {
+        rig_die("%s's %s has failed", s->name, what);
     }
+}
+
+static void end_side(RigSide *s)
+{
+    end_in_order(s, &s->colod, "colod");
+    end_in_order(s, &s->proxy, "colo-proxy");
 }
 
 static void free_side(RigSide *s)
 {
     rig_qmp_close(&s->ctl);
     rig_qmp_close(&s->mon);
+    rig_qmp_close(&s->px);
     rig_end(&s->colod, SIGKILL);
+    rig_end(&s->proxy, SIGKILL);
     rig_end(&s->qemu, SIGKILL);
     if (s->ns >= 0) {
         close(s->ns);
@@ -246,6 +274,8 @@ static void free_side(RigSide *s)
     g_free(s->control);
     g_free(s->log);
     g_free(s->pid_file);
+    g_free(s->proxy_control);
+    g_free(s->proxy_log);
 }
 
 void rig_free(Rig *r)
@@ -253,8 +283,8 @@ void rig_free(Rig *r)
     if (!r) {
         return;
     }
-    end_colod(&r->pri);
-    end_colod(&r->sec);
+    end_side(&r->pri);
+    end_side(&r->sec);
     current = NULL;
     free_side(&r->pri);
     free_side(&r->sec);
@@ -264,10 +294,13 @@ void rig_free(Rig *r)
     if (r->net >= 0) {
         close(r->net);
     }
+    if (r->cli >= 0) {
+        close(r->cli);
+    }
     if (g_getenv("COLO_KEEP")) {
         g_printerr("# kept: %s\n", r->dir);
     } else {
-        remove_folder(r->dir);
+        rig_remove_folder(r->dir);
     }
     g_free(r->dir);
     g_free(r->kernel);

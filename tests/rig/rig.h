@@ -7,6 +7,12 @@
  *   pri: repl0 10.77.1.1, hb0 10.77.2.1     takes no carrier from the other
  *   sec: repl0 10.77.1.2, hb0 10.77.2.2
  *
+ * With RigOptions.net there is a third bridge, lan, as in tests/hosts.sh: each
+ * host has its port lan0 and the guest's tap0 on br0 (10.77.3.1, 10.77.3.2;
+ * the secondary's tap is on no bridge), clients are in cli (10.77.3.9), the
+ * guest is RIG_GUEST and RIG_GUEST6, and a colo-proxy runs beside each colod.
+ * The proxies speak over hb, so that their link can be cut alone.
+ *
  * The namespaces have no names: they are gone with the program, and so are
  * its processes, however it ends.  What cannot be set up or is not there in
  * time ends the program with the logs' last lines (rig_die()).
@@ -17,6 +23,11 @@
 #include "colo/qmp-client.h"
 
 #define RIG_TIMEOUT_MS 500 /* of the heartbeat, colod's default */
+
+#define RIG_GUEST   "10.77.3.100"
+#define RIG_GUEST6  "fd77:3::100"
+#define RIG_CLIENT  "10.77.3.9"
+#define RIG_CLIENT6 "fd77:3::9"
 
 typedef struct RigEvent {
     char *name;
@@ -39,9 +50,11 @@ typedef struct RigSide {
     int number;       /* last byte of its addresses */
     gboolean primary;
     int ns;            /* network namespace; -1: without power */
-    pid_t qemu, colod; /* 0: not there */
+    pid_t qemu, colod, proxy; /* 0: not there */
     char *dir, *qmp, *monitor, *serial, *console, *control, *log, *pid_file;
+    char *proxy_control, *proxy_log;
     RigQmp ctl; /* to colod */
+    RigQmp px;  /* to colo-proxy */
     RigQmp mon; /* to QEMU: the operator's own monitor */
 } RigSide;
 
@@ -61,6 +74,8 @@ typedef struct RigOptions {
     gboolean failover;    /* --on-heartbeat-loss failover, with a fence that
                              kills the primary's QEMU by its pid */
     const char *colod;    /* more options for both colods; NULL */
+    gboolean net;         /* a lan and proxies; linux_guest with it */
+    const char *proxy;    /* more options for both proxies; NULL */
 } RigOptions;
 
 struct Rig {
@@ -68,6 +83,7 @@ struct Rig {
     char *dir, *kernel, *initrd, *append, *tiny;
     int net;     /* the switches' namespace */
     int net_ctl; /* a socket in it, for ioctls */
+    int cli;     /* the clients' namespace; -1: there is no lan */
     RigSide pri, sec;
 };
 
@@ -85,8 +101,11 @@ const char *rig_missing(void);
 /* Hosts only; nothing runs yet. */
 Rig *rig_new(const RigOptions *o);
 void rig_free(Rig *r);
+void rig_remove_folder(const char *path);
 
-/* Both guests, the primary's booted; both colods; the first checkpoint. */
+/* Both QEMUs run: proxies, if any, both colods, the first checkpoint. */
+void rig_protect(Rig *r);
+/* Both guests, the primary's booted; protected. */
 Rig *rig_new_protected(const RigOptions *o);
 
 /*
@@ -100,13 +119,19 @@ void rig_swap(Rig *r);
 
 /* --- hosts.c ------------------------------------------------------------ */
 
+/* A namespace that lives as long as the descriptor or a process in it. */
+int rig_new_ns(void);
+/* Lines for ip(8), all of which must succeed. */
+void rig_ip(int ns, const char *batch);
 void rig_lay_out(Rig *r);
 void rig_power_on(RigSide *s);
 /* No frame leaves it any more, then its processes are gone. */
 void rig_power_cut(RigSide *s);
-/* repl or hb: frames vanish in the switch, carriers stay. */
+/* repl, hb or lan: frames vanish in the switch, carriers stay. */
 void rig_link(Rig *r, const char *link, gboolean up);
 char *rig_address(const RigSide *s, const char *link);
+/* A fresh tap0, on the bridge if the side is the primary's. */
+void rig_plug_tap(RigSide *s);
 
 /* --- spawn.c ------------------------------------------------------------ */
 
@@ -181,5 +206,36 @@ gint64 rig_epoch(RigSide *s);
 char *rig_detail(RigSide *s);
 gint64 rig_int(RigSide *s, const char *query, const char *member);
 double rig_event_number(const RigEvent *ev, const char *member);
+
+/* --- proxy.c ------------------------------------------------------------ */
+
+void rig_start_proxy(RigSide *s);
+void rig_kill_proxy(RigSide *s, int sig);
+/* A number of query-colo-proxy-stats; members of objects as "a.b". */
+gint64 rig_proxy_int(RigSide *s, const char *path);
+
+/* --- client.c ----------------------------------------------------------- */
+
+/* net-client in the clients' namespace. */
+typedef struct RigClient {
+    pid_t pid;
+    char *out; /* its JSON lines */
+    guint seen; /* lines read */
+} RigClient;
+
+/* Returns when its sessions are open. */
+RigClient *rig_client_start(Rig *r, const char *options);
+/*
+ * Waits until every session has been answered a request made after this call;
+ * returns the figures since the last mark.
+ */
+JsonObject *rig_client_mark(RigClient *c, int seconds);
+/* Ends it and returns the figures of the whole run. */
+JsonObject *rig_client_stop(RigClient *c);
+/* For one that ends by itself. */
+JsonObject *rig_client_wait(RigClient *c, int seconds);
+void rig_client_free(RigClient *c);
+/* One run of net-client to its end. */
+JsonObject *rig_client_run(Rig *r, const char *options, int seconds);
 
 #endif
