@@ -3,8 +3,13 @@
 BENCHES = \
 	tests/bench/bench-checkpoint \
 	tests/bench/bench-fullcopy \
+	tests/bench/bench-proxy \
+	tests/bench/bench-service \
+	tests/bench/bench-soak \
 	tests/bench/bench-takeover
-check_PROGRAMS += $(BENCHES)
+# In the build folder itself, where ./run finds it
+check_PROGRAMS += $(BENCHES) net-traffic
+net_traffic_SOURCES = tests/bench/net-traffic.c
 EXTRA_DIST += scripts/bench
 
 BENCH_COMMON = tests/bench/bench.h tests/bench/bench.c
@@ -18,3 +23,10 @@ tests_bench_bench_fullcopy_LDADD = $(BENCH_LIBS)
 tests_bench_bench_takeover_SOURCES = \
 	tests/bench/bench-takeover.c $(BENCH_COMMON)
 tests_bench_bench_takeover_LDADD = $(BENCH_LIBS)
+tests_bench_bench_proxy_SOURCES = tests/bench/bench-proxy.c $(BENCH_COMMON)
+tests_bench_bench_proxy_LDADD = $(BENCH_LIBS)
+tests_bench_bench_service_SOURCES = \
+	tests/bench/bench-service.c $(BENCH_COMMON)
+tests_bench_bench_service_LDADD = $(BENCH_LIBS)
+tests_bench_bench_soak_SOURCES = tests/bench/bench-soak.c $(BENCH_COMMON)
+tests_bench_bench_soak_LDADD = $(BENCH_LIBS)

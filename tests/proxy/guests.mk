@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# colo-proxy with real guests and real clients.
+PROXY_GUEST_TESTS = \
+	tests/proxy/test-proxy-closed \
+	tests/proxy/test-proxy-faults \
+	tests/proxy/test-proxy-takeover
+check_PROGRAMS += $(PROXY_GUEST_TESTS)
+
+PROXY_LOAD = tests/proxy/load.h tests/proxy/load.c
+PROXY_GUEST_LIBS = librig.la $(UNIT_LIBS)
+tests_proxy_test_proxy_closed_SOURCES = \
+	tests/proxy/test-proxy-closed.c $(PROXY_LOAD)
+tests_proxy_test_proxy_closed_LDADD = $(PROXY_GUEST_LIBS)
+tests_proxy_test_proxy_faults_SOURCES = \
+	tests/proxy/test-proxy-faults.c $(PROXY_LOAD)
+tests_proxy_test_proxy_faults_LDADD = $(PROXY_GUEST_LIBS)
+tests_proxy_test_proxy_takeover_SOURCES = \
+	tests/proxy/test-proxy-takeover.c $(PROXY_LOAD)
+tests_proxy_test_proxy_takeover_LDADD = $(PROXY_GUEST_LIBS)

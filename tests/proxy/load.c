@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Clients and takeovers, as the tests of colo-proxy want them. */
+#include "tests/proxy/load.h"
+
+Rig *load_rig(gboolean periodic, guint delay_ms, const char *proxy)
+{
+    const RigOptions o = {
+        .linux_guest = TRUE,
+        .net = TRUE,
+        .ram_mib = 128,
+        .periodic = periodic,
+        .delay_ms = delay_ms,
+        .failover = TRUE,
+        .colod = "--ft-timeout 1000 --qmp-timeout 1000",
+        .proxy = proxy,
+    };
+
+    return rig_new_protected(&o);
+}
+
+RigSide *load_primary(Rig *r)
+{
+    return r->pri.primary ? &r->pri : &r->sec;
+}
+
+RigSide *load_secondary(Rig *r)
+{
+    return r->pri.primary ? &r->sec : &r->pri;
+}
+
+double load_good(JsonObject *figures)
+{
+    JsonArray *errors = json_object_get_array_member(figures, "errors");
+    double gap = json_object_get_double_member(figures, "client_gap_ms");
+
+    for (guint i = 0; i < json_array_get_length(errors); i++) {
+        g_test_message("%s", json_array_get_string_element(errors, i));
+    }
+    g_assert_cmpint(json_object_get_int_member(figures, "wrong_bytes"), ==, 0);
+    g_assert_cmpint(json_object_get_int_member(figures, "connections_lost"), ==,
+                    0);
+    return gap;
+}
+
+double load_mark(RigClient *c)
+{
+    g_autoptr(JsonObject) o = rig_client_mark(c, RIG_PATIENCE_S);
+
+    return load_good(o);
+}
+
+void load_end(RigClient *c)
+{
+    g_autoptr(JsonObject) o = rig_client_stop(c);
+
+    load_good(o);
+    rig_client_free(c);
+}
+
+void load_wait_protected(Rig *r)
+{
+    rig_wait_state(load_primary(r), "active", RIG_PATIENCE_S);
+    rig_wait_state(load_secondary(r), "active", RIG_PATIENCE_S);
+}
+
+void load_take_over(Rig *r)
+{
+    RigSide *survivor = load_secondary(r);
+    gsize since;
+
+    rig_power_cut(load_primary(r));
+    rig_wait_state(survivor, "alone", RIG_PATIENCE_S);
+    since = rig_console_size(survivor);
+    rig_wait_steps(survivor, 40, RIG_PATIENCE_S);
+    g_assert_true(rig_guest_runs(survivor));
+    g_assert_true(rig_chain_ok(survivor, since, ""));
+    g_assert_true(rig_chain_ok(survivor, 0, RIG_SEAMS));
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the tests of colo-proxy on real guests ask of their clients. */
+#ifndef COLO_TESTS_PROXY_LOAD_H
+#define COLO_TESTS_PROXY_LOAD_H
+
+#include "tests/rig/rig.h"
+
+/*
+ * Every kind of session.  Paced: two guests, their proxies and all clients
+ * share the test machine's processors.
+ */
+#define MIXED_LOAD                                                            \
+    "--download 2 --upload 2 --tiny 4 --short 2 --random 2 --counter 2 "      \
+    "--echo 4 --dial 4 --udp 2 --ping 2 --size 60000 --pace 25"
+
+/* A pair with proxies, active.  mode as in RigOptions, delay_ms between
+   checkpoints that nobody asked for. */
+Rig *load_rig(gboolean periodic, guint delay_ms, const char *proxy);
+
+/* Roles as they are now. */
+RigSide *load_primary(Rig *r);
+RigSide *load_secondary(Rig *r);
+
+/* Nothing lost, nothing wrong; returns the longest gap, ms. */
+double load_good(JsonObject *figures);
+
+/*
+ * A mark, and that all was good since the last one.  Also frees it.  Returns
+ * the longest gap.
+ */
+double load_mark(RigClient *c);
+/* The same for the whole run, which ends. */
+void load_end(RigClient *c);
+
+/* Both sides are active, and checkpoints go on. */
+void load_wait_protected(Rig *r);
+
+/*
+ * The primary's host vanishes; the other one has taken over when this
+ * returns.  The guest's chain is unbroken.
+ */
+void load_take_over(Rig *r);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Clients keep their connections when the primary's host loses power (I1,
+ * I5).  The oracle are the clients: each knows every byte that it sent and
+ * got, and what it gets next can only be right from a guest that knows the
+ * same: offsets of downloads, hashes over all lines of a session, ids that
+ * only one of the two guests can have made, a counter in memory.
+ */
+#include "tests/proxy/load.h"
+
+/* What a machine that does nothing else keeps to, docs/ has the figures. */
+#define GAP_MS         (RIG_TIMEOUT_MS + 500)
+/* Other tests may run beside this one. */
+#define GAP_PATIENT_MS 5000
+
+typedef struct Case {
+    const char *name, *sessions;
+    gboolean periodic;
+    guint delay_ms;
+    int times; /* takeovers, there and back */
+} Case;
+
+/* The survivor's rewritten connections end before its proxy does. */
+static void wait_not_rewritten(RigSide *s)
+{
+    gint64 end = g_get_monotonic_time() + RIG_PATIENCE_S * G_USEC_PER_SEC;
+
+    while (rig_proxy_int(s, "rewrite.flows")) {
+        if (g_get_monotonic_time() > end) {
+            rig_die("connections are rewritten without end");
+        }
+        rig_qmp_pump(&s->px, 20);
+    }
+}
+
+static void take_over(gconstpointer data)
+{
+    const Case *c = data;
+    Rig *r = load_rig(c->periodic, c->delay_ms, NULL);
+    RigClient *client = rig_client_start(r, c->sessions);
+    double worst = 0;
+
+    for (int i = 0; i < c->times; i++) {
+        double gap;
+
+        if (i) {
+            wait_not_rewritten(load_secondary(r));
+            rig_swap(r);
+        }
+        load_wait_protected(r);
+        /* All that is open now is in a checkpoint, some of it is not. */
+        rig_wait_checkpoints(load_primary(r), 2, RIG_PATIENCE_S);
+        load_mark(client);
+        load_take_over(r);
+        gap = load_mark(client);
+        g_test_message("takeover %d: a gap of %.1f ms", i + 1, gap);
+        worst = MAX(worst, gap);
+    }
+    g_test_message("%d takeovers, the longest gap was %.1f ms", c->times,
+                   worst);
+    g_assert_cmpfloat(worst, <, rig_long_tests() ? GAP_MS : GAP_PATIENT_MS);
+    load_end(client);
+    rig_free(r);
+}
+
+int main(int argc, char **argv)
+{
+    static const Case few[] = {
+        {"colo/mixed", MIXED_LOAD, FALSE, 400, 1},
+        {"periodic/mixed", MIXED_LOAD, TRUE, 50, 1},
+        /* Nothing asks for a checkpoint: what matters is the comparison. */
+        {"colo/compared", "--download 1 --echo 4 --size 4000000", FALSE, 20000,
+         1},
+    };
+    static const Case more[] = {
+        {"colo/50", MIXED_LOAD " --tiny 20 --echo 20 --pace 50", FALSE, 400,
+         50},
+        {"periodic/10", MIXED_LOAD, TRUE, 50, 10},
+        {"colo/random", "--random 20 --pace 20", FALSE, 20000, 5},
+    };
+
+    rig_test_init(&argc, &argv);
+    for (gsize i = 0; i < G_N_ELEMENTS(few); i++) {
+        g_autofree char *path = g_strconcat("/takeover/", few[i].name, NULL);
+
+        g_test_add_data_func(path, &few[i], take_over);
+    }
+    for (gsize i = 0; rig_long_tests() && i < G_N_ELEMENTS(more); i++) {
+        g_autofree char *path = g_strconcat("/takeover/", more[i].name, NULL);
+
+        g_test_add_data_func(path, &more[i], take_over);
+    }
+    return g_test_run();
+}
