@@ -13,8 +13,8 @@
 #include <signal.h>
 #include <string.h>
 
-#define GUEST   "10.77.3.100"
-#define CLIENT  "10.77.3.9"
+#define GUEST    "10.77.3.100"
+#define CLIENT   "10.77.3.9"
 #define SETTLE_S 20
 
 static gboolean streams, packets;
@@ -57,11 +57,11 @@ static void wire(GString *batch, const char *port, int ns)
 static void end_of_wire(int ns, const char *mac, const char *address,
                         const char *peer_mac, const char *peer)
 {
-    g_autofree char *batch = g_strdup_printf(
-        "link set lo up\nlink set eth0 address %s up\n"
-        "addr add %s/24 dev eth0\n"
-        "neigh add %s lladdr %s dev eth0 nud permanent\n",
-        mac, address, peer, peer_mac);
+    g_autofree char *batch =
+        g_strdup_printf("link set lo up\nlink set eth0 address %s up\n"
+                        "addr add %s/24 dev eth0\n"
+                        "neigh add %s lladdr %s dev eth0 nud permanent\n",
+                        mac, address, peer, peer_mac);
 
     rig_ip(ns, batch);
 }
@@ -128,7 +128,8 @@ static void wait_ready(Bed *b, const char *log)
     }
 }
 
-/* --- The reference --------------------------------------------------------- */
+/* --- The reference ---------------------------------------------------------
+ */
 
 static void rule(Bed *b, const char *what)
 {
@@ -167,7 +168,8 @@ static void stop_reference(Bed *b)
     rig_end(&b->running[0], SIGTERM);
 }
 
-/* --- Compare ---------------------------------------------------------------- */
+/* --- Compare ----------------------------------------------------------------
+ */
 
 static void call(RigQmp *q, const char *command, const char *args)
 {
@@ -211,8 +213,8 @@ static void add_released(Bed *b)
 {
     g_autoptr(JsonNode) node =
         rig_qmp(&b->qmp[0], "query-colo-proxy-stats", NULL);
-    JsonObject *released = json_object_get_object_member(
-        json_node_get_object(node), "released");
+    JsonObject *released =
+        json_object_get_object_member(json_node_get_object(node), "released");
     g_autoptr(GList) names = json_object_get_members(released);
 
     for (GList *l = names; l; l = l->next) {
@@ -243,7 +245,8 @@ static void stop_compare(Bed *b)
     }
 }
 
-/* --- Rounds ------------------------------------------------------------------ */
+/* --- Rounds ------------------------------------------------------------------
+ */
 
 static double traffic(Bed *b, gint64 *lost)
 {

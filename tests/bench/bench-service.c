@@ -73,9 +73,9 @@ static void measure(Rig *r, Figures *f)
     load = run(r, DOWNLOAD, seconds * 0.5);
     single = run(r, one, seconds * 0.25);
     many = run(r, eight, seconds * 0.25);
-    f->download = json_object_get_double_member(kind(load, "download"),
-                                                "bytes") /
-                  1e6 / json_object_get_double_member(load, "seconds");
+    f->download =
+        json_object_get_double_member(kind(load, "download"), "bytes") / 1e6 /
+        json_object_get_double_member(load, "seconds");
     f->p50 = json_object_get_double_member(kind(single, request), "p50_ms");
     f->p99 = json_object_get_double_member(kind(single, request), "p99_ms");
     f->rate = json_object_get_double_member(many, "exchanges") /
@@ -85,9 +85,8 @@ static void measure(Rig *r, Figures *f)
         return;
     }
     rig_qmp_pump(&r->pri.ctl, 10);
-    while (
-        (ev = rig_qmp_find(&r->pri.ctl, at, "COLO_CHECKPOINT", NULL, NULL,
-                           &at))) {
+    while ((ev = rig_qmp_find(&r->pri.ctl, at, "COLO_CHECKPOINT", NULL, NULL,
+                              &at))) {
         samples_add(f->pause, rig_event_number(ev, "pause-ms"));
         f->checkpoints++;
     }
@@ -116,9 +115,7 @@ static void print(const char *name, const Figures *f, const Figures *bare)
 
 int main(int argc, char **argv)
 {
-    RigOptions o = {.linux_guest = TRUE,
-                    .net = TRUE,
-                    .append = "colo.chain=0"};
+    RigOptions o = {.linux_guest = TRUE, .net = TRUE, .append = "colo.chain=0"};
     Figures bare = {0}, protected = {0};
     Rig *r;
 

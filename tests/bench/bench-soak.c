@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SESSIONS                                                              \
-    "--download 4 --upload 2 --tiny 10 --short 4 --random 2 --counter 4 "     \
+#define SESSIONS                                                               \
+    "--download 4 --upload 2 --tiny 10 --short 4 --random 2 --counter 4 "      \
     "--echo 10 --dial 10 --udp 2 --ping 2 --size 200000 --pace 40"
 #define MINUTE 60
 
@@ -74,7 +74,8 @@ static gint64 put_clients(GString *o, JsonObject *f)
     bench_put_int(o, "exchanges", json_object_get_int_member(f, "exchanges"));
     bench_put_number(o, "client_gap_ms",
                      json_object_get_double_member(f, "client_gap_ms"));
-    bench_put_int(o, "connections", json_object_get_int_member(f, "connections"));
+    bench_put_int(o, "connections",
+                  json_object_get_int_member(f, "connections"));
     bench_put_int(o, "connections_lost",
                   json_object_get_int_member(f, "connections_lost"));
     bench_put_int(o, "wrong_bytes",

@@ -33,10 +33,9 @@ static gint64 lost, wrong;
 /* Kinds in turn, so that the first ten are one of each. */
 static RigClient *start_clients(Rig *r)
 {
-    static const char *const kinds[] = {"tiny",     "echo",   "dial",
-                                        "download", "random", "counter",
-                                        "upload",   "short",  "udp",
-                                        "ping"};
+    static const char *const kinds[] = {
+        "tiny",    "echo",   "dial",  "download", "random",
+        "counter", "upload", "short", "udp",      "ping"};
     g_autoptr(GString) options = g_string_new("--size 60000 --pace 50");
 
     for (int i = 0; i < (int)G_N_ELEMENTS(kinds); i++) {
@@ -53,10 +52,10 @@ static void count_clients(RigClient *c)
 {
     g_autoptr(JsonObject) o = rig_client_mark(c, RIG_PATIENCE_S);
 
-    client_gap = MAX(client_gap,
-                     json_object_get_double_member(o, "client_gap_ms"));
-    connect_gap = MAX(connect_gap,
-                      json_object_get_double_member(o, "connect_gap_ms"));
+    client_gap =
+        MAX(client_gap, json_object_get_double_member(o, "client_gap_ms"));
+    connect_gap =
+        MAX(connect_gap, json_object_get_double_member(o, "connect_gap_ms"));
     lost += json_object_get_int_member(o, "connections_lost");
     wrong += json_object_get_int_member(o, "wrong_bytes");
     g_printerr("clients: %.1f ms, connecting %.1f ms\n",

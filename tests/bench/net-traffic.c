@@ -11,7 +11,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -162,6 +162,7 @@ static void serve(void)
         listen(tcp, FLOWS_MAX) < 0) {
         fail("serve");
     }
+    signal(SIGPIPE, SIG_IGN); /* of sendfile */
     watch(poller, tcp, EPOLLIN);
     watch(poller, udp, EPOLLIN);
     printf("ready\n");
@@ -239,7 +240,8 @@ static void ask(Flow *f)
 static uint64_t take_packets(Flow *f)
 {
     static struct mmsghdr messages[4 * BATCH];
-    int n = recvmmsg(f->fd, messages, 4 * BATCH, MSG_DONTWAIT | MSG_TRUNC, NULL);
+    int n =
+        recvmmsg(f->fd, messages, 4 * BATCH, MSG_DONTWAIT | MSG_TRUNC, NULL);
 
     if (n <= 0) {
         return 0;
@@ -310,8 +312,8 @@ int main(int argc, char **argv)
     if (argc == 2 && !strcmp(argv[1], "serve")) {
         serve();
     }
-    if (argc != 5 || (!packets && strcmp(argv[1], "stream")) ||
-        seconds <= 0 || n < 1 || n > FLOWS_MAX) {
+    if (argc != 5 || (!packets && strcmp(argv[1], "stream")) || seconds <= 0 ||
+        n < 1 || n > FLOWS_MAX) {
         fprintf(stderr, "usage: net-traffic serve | "
                         "stream|packets ADDRESS SECONDS FLOWS\n");
         return 2;

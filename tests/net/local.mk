@@ -10,7 +10,10 @@ net_client_SOURCES = \
 	tests/net/net-client.c
 net_client_LDADD = $(UNIT_LIBS) -lm
 
-check_PROGRAMS += tests/net/test-service
-TESTS += tests/net/test-service
+NET_TESTS = tests/net/test-net-client tests/net/test-service
+check_PROGRAMS += $(NET_TESTS)
+TESTS += $(NET_TESTS)
+tests_net_test_net_client_SOURCES = tests/net/test-net-client.c
+tests_net_test_net_client_LDADD = librig.la $(UNIT_LIBS)
 tests_net_test_service_SOURCES = tests/net/test-service.c
 tests_net_test_service_LDADD = librig.la $(UNIT_LIBS)

@@ -9,8 +9,8 @@
  * Every kind of session.  Paced: two guests, their proxies and all clients
  * share the test machine's processors.
  */
-#define MIXED_LOAD                                                            \
-    "--download 2 --upload 2 --tiny 4 --short 2 --random 2 --counter 2 "      \
+#define MIXED_LOAD                                                             \
+    "--download 2 --upload 2 --tiny 4 --short 2 --random 2 --counter 2 "       \
     "--echo 4 --dial 4 --udp 2 --ping 2 --size 60000 --pace 25"
 
 /* A pair with proxies, active.  mode as in RigOptions, delay_ms between

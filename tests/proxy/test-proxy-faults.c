@@ -8,7 +8,7 @@
 
 #include <signal.h>
 
-#define SESSIONS                                                              \
+#define SESSIONS                                                               \
     "--tiny 2 --short 1 --random 1 --echo 2 --dial 1 --udp 1 --pace 20"
 #define PROXY "--compare-timeout 500"
 

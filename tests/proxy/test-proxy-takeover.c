@@ -9,7 +9,7 @@
 #include "tests/proxy/load.h"
 
 /* What a machine that does nothing else keeps to, docs/ has the figures. */
-#define GAP_MS         (RIG_TIMEOUT_MS + 500)
+#define GAP_MS (RIG_TIMEOUT_MS + 500)
 /* Other tests may run beside this one. */
 #define GAP_PATIENT_MS 5000
 

@@ -48,7 +48,7 @@ static JsonObject *wait_event(RigClient *c, const char *event, int seconds)
     }
 }
 
-static RigClient *spawn(Rig *r, const char *options)
+RigClient *rig_client_spawn(Rig *r, const char *options)
 {
     static guint number;
     RigClient *c = g_new0(RigClient, 1);
@@ -64,7 +64,7 @@ static RigClient *spawn(Rig *r, const char *options)
 
 RigClient *rig_client_start(Rig *r, const char *options)
 {
-    RigClient *c = spawn(r, options);
+    RigClient *c = rig_client_spawn(r, options);
 
     json_object_unref(wait_event(c, "open", RIG_PATIENCE_S));
     return c;
@@ -99,7 +99,7 @@ void rig_client_free(RigClient *c)
 
 JsonObject *rig_client_run(Rig *r, const char *options, int seconds)
 {
-    RigClient *c = spawn(r, options);
+    RigClient *c = rig_client_spawn(r, options);
     JsonObject *o = rig_client_wait(c, seconds);
 
     rig_client_free(c);

@@ -223,6 +223,7 @@ typedef struct RigClient {
     guint seen; /* lines read */
 } RigClient;
 
+RigClient *rig_client_spawn(Rig *r, const char *options);
 /* Returns when its sessions are open. */
 RigClient *rig_client_start(Rig *r, const char *options);
 /*
