@@ -4,5 +4,8 @@ libcolohost_la_SOURCES = \
 	netcompare/host/netdev.h netcompare/host/netdev.c \
 	netcompare/host/netlink.h netcompare/host/netlink.c \
 	netcompare/host/cut.c netcompare/host/join.c \
-	netcompare/host/sysctl.h netcompare/host/sysctl.c
+	netcompare/host/sysctl.h netcompare/host/sysctl.c \
+	netcompare/host/run.h netcompare/host/run.c \
+	netcompare/host/rules.h netcompare/host/rules.c \
+	netcompare/host/rules-text.h netcompare/host/rules-text.c
 libcolohost_la_LIBADD = $(NL_LIBS)

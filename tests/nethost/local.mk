@@ -3,7 +3,9 @@
 NETHOST_TESTS = \
 	tests/nethost/test-netdev \
 	tests/nethost/test-cut \
-	tests/nethost/test-join
+	tests/nethost/test-join \
+	tests/nethost/test-rules-text \
+	tests/nethost/test-rules
 check_PROGRAMS += $(NETHOST_TESTS)
 TESTS += $(NETHOST_TESTS)
 NETHOST_LIBS = libcolohost.la $(UNIT_LIBS)
@@ -17,3 +19,8 @@ tests_nethost_test_cut_LDADD = $(NETHOST_LIBS)
 
 tests_nethost_test_join_SOURCES = tests/nethost/test-join.c $(NETNS)
 tests_nethost_test_join_LDADD = $(NETHOST_LIBS)
+
+tests_nethost_test_rules_text_SOURCES = tests/nethost/test-rules-text.c
+tests_nethost_test_rules_text_LDADD = $(NETHOST_LIBS)
+tests_nethost_test_rules_SOURCES = tests/nethost/test-rules.c $(NETNS)
+tests_nethost_test_rules_LDADD = $(NETHOST_LIBS)
