@@ -5,7 +5,7 @@
  * AF_PACKET with PACKET_VNET_HDR: large frames (GSO) and unfinished checksums
  * stay as they are, and can be sent again elsewhere.  A VLAN tag that the
  * kernel took out is put back into the frame (and the vnet header's offsets
- * moved).  libpcap compiles the filter.  Not thread-safe; nothing blocks.
+ * moved).  Not thread-safe; nothing blocks.
  *
  * Seen from the host: OUTGOING is what the host sends to the guest; INCOMING
  * is what the guest sends.
@@ -33,21 +33,26 @@ typedef struct NetFrame {
 
 /*
  * name: of the interface.  direction: which frames are read.  filter: in
- * libpcap's language, or NULL: all.  rcvbuf: bytes asked of the socket.
+ * libpcap's language, or NULL: all; it is run on whole frames, tags in place.
+ * rcvbuf: bytes asked of the socket.  Nothing from before this call is read.
  */
 NetTap *net_tap_open(const char *name, NetTapDirection direction,
                      const char *filter, gsize rcvbuf, GError **error);
 void net_tap_close(NetTap *t);
 int net_tap_fd(const NetTap *t);
 
-/* As net_nfqueue_read().  -1: the interface is gone. */
+/*
+ * As net_nfqueue_read().  -1: the interface is gone (one that is down is not;
+ * the descriptor becomes readable in both cases).
+ */
 typedef void (*NetFrameFunc)(const NetFrame *frame, gpointer user);
 int net_tap_read(NetTap *t, guint max, NetFrameFunc on_frame, gpointer user,
                  GError **error);
 
 /*
  * Send a frame out of the interface: on a tap, to the guest.  Not seen by
- * net_tap_read() of this socket.  FALSE: it was not taken (counted); why is
+ * net_tap_read() of any socket, except a frame that the guest has no offloads
+ * for.  FALSE: it was not taken (counted), as when the tap is full; why is
  * told by error, which may be NULL.
  */
 gboolean net_tap_send(NetTap *t, const struct virtio_net_hdr *vnet,

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What tap.c (opening, counters), tap-read.c and tap-send.c share.
+ */
+#ifndef COLO_NET_TAP_PRIVATE_H
+#define COLO_NET_TAP_PRIVATE_H
+
+#include <pcap/pcap.h>
+
+#include "netcompare/capture/tap.h"
+
+#define TAP_READ_BATCH 32 /* frames for each recvmmsg(2) */
+
+struct NetTap {
+    int fd;
+    int ifindex;
+    char *name;
+    gboolean gone; /* the interface; for good */
+
+    gboolean has_filter;
+    struct bpf_program filter;
+
+    NetBufPool *pool;
+    NetBuf *bufs[TAP_READ_BATCH];
+    NetTapStats stats;
+};
+
+/* Sets the error; TRUE unless the interface still exists (it may be down). */
+gboolean tap_is_gone(NetTap *t, GError **error);
+
+#endif
