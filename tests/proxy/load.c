@@ -2,9 +2,9 @@
 /* Clients and takeovers, as the tests of colo-proxy want them. */
 #include "tests/proxy/load.h"
 
-Rig *load_rig(gboolean periodic, guint delay_ms, const char *proxy)
+RigOptions load_options(gboolean periodic, guint delay_ms)
 {
-    const RigOptions o = {
+    return (RigOptions){
         .linux_guest = TRUE,
         .net = TRUE,
         .ram_mib = 128,
@@ -12,10 +12,7 @@ Rig *load_rig(gboolean periodic, guint delay_ms, const char *proxy)
         .delay_ms = delay_ms,
         .failover = TRUE,
         .colod = "--ft-timeout 1000 --qmp-timeout 1000",
-        .proxy = proxy,
     };
-
-    return rig_new_protected(&o);
 }
 
 RigSide *load_primary(Rig *r)

@@ -13,9 +13,8 @@
     "--download 2 --upload 2 --tiny 4 --short 2 --random 2 --counter 2 "       \
     "--echo 4 --dial 4 --udp 2 --ping 2 --size 60000 --pace 25"
 
-/* A pair with proxies, active.  mode as in RigOptions, delay_ms between
-   checkpoints that nobody asked for. */
-Rig *load_rig(gboolean periodic, guint delay_ms, const char *proxy);
+/* What all have in common; the rest is the test's. */
+RigOptions load_options(gboolean periodic, guint delay_ms);
 
 /* Roles as they are now. */
 RigSide *load_primary(Rig *r);

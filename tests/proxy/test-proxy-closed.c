@@ -8,11 +8,16 @@
 
 static void proxy_killed(gconstpointer primary)
 {
-    Rig *r = load_rig(FALSE, 400, "--compare-timeout 500 --fail-closed");
-    RigClient *c = rig_client_start(r, "--tiny 2 --echo 2 --pace 20");
-    RigSide *s = primary ? &r->pri : &r->sec;
+    RigOptions o = load_options(FALSE, 400);
+    Rig *r;
+    RigClient *c;
+    RigSide *s;
     double gap;
 
+    o.fail_closed = TRUE;
+    r = rig_new_protected(&o);
+    s = primary ? &r->pri : &r->sec;
+    c = rig_client_start(r, "--tiny 2 --echo 2 --pace 20");
     load_mark(c);
     rig_kill_proxy(s, SIGKILL);
     g_usleep(DEAD_MS * 1000);

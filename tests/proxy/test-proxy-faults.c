@@ -10,7 +10,6 @@
 
 #define SESSIONS                                                               \
     "--tiny 2 --short 1 --random 1 --echo 2 --dial 1 --udp 1 --pace 20"
-#define PROXY "--compare-timeout 500"
 
 static Rig *rig;
 static RigClient *client;
@@ -117,10 +116,12 @@ static void takeover_after_all(void)
 
 int main(int argc, char **argv)
 {
+    RigOptions o = load_options(FALSE, 400);
     int status;
 
     rig_test_init(&argc, &argv);
-    rig = load_rig(FALSE, 400, PROXY);
+    o.proxy = "--compare-timeout 500";
+    rig = rig_new_protected(&o);
     client = rig_client_start(rig, SESSIONS);
     g_test_add_func("/faults/primary-proxy-killed", primary_proxy_killed);
     g_test_add_func("/faults/secondary-proxy-killed", secondary_proxy_killed);

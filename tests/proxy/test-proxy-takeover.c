@@ -36,7 +36,8 @@ static void wait_not_rewritten(RigSide *s)
 static void take_over(gconstpointer data)
 {
     const Case *c = data;
-    Rig *r = load_rig(c->periodic, c->delay_ms, NULL);
+    const RigOptions o = load_options(c->periodic, c->delay_ms);
+    Rig *r = rig_new_protected(&o);
     RigClient *client = rig_client_start(r, c->sessions);
     double worst = 0;
 

@@ -42,6 +42,7 @@ void rig_spawn_colod(RigSide *s)
                 "--mode %s --compress %s",
                 repl, FT_PORT, o->delay_ms, o->periodic ? "periodic" : "colo",
                 o->compress ? o->compress : "none");
+        rig_add(argv, "%s", o->fail_closed ? "--fail-closed" : "");
     } else {
         rig_add(argv, "--secondary --listen %s:%d", repl, FT_PORT);
         if (o->failover) {

@@ -16,7 +16,8 @@ void rig_start_proxy(RigSide *s)
     rig_add(argv, "colo-proxy --debug --name vm0 --control %s",
             s->proxy_control);
     if (s->primary) {
-        rig_add(argv, "--primary-if tap0 --peer %s:%d", peer, PROXY_PORT);
+        rig_add(argv, "--primary-if tap0 --peer %s:%d %s", peer, PROXY_PORT,
+                o->fail_closed ? "--fail-closed" : "");
     } else {
         rig_add(argv, "--secondary-if tap0 --bridge br0 --listen %s:%d", peer,
                 PROXY_PORT);

@@ -76,6 +76,7 @@ typedef struct RigOptions {
     const char *colod;    /* more options for both colods; NULL */
     gboolean net;         /* a lan and proxies; linux_guest with it */
     const char *proxy;    /* more options for both proxies; NULL */
+    gboolean fail_closed; /* of the primary's colod and proxy */
 } RigOptions;
 
 struct Rig {
