@@ -29,8 +29,17 @@ tests_fuzz_replay_ft_CPPFLAGS = $(AM_CPPFLAGS) \
 	-DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
 tests_fuzz_replay_ft_LDADD = $(LZ4_LIBS) $(ZSTD_LIBS) $(UNIT_LIBS)
 
+check_PROGRAMS += tests/fuzz/replay-packet
+TESTS += tests/fuzz/replay-packet
+tests_fuzz_replay_packet_SOURCES = tests/fuzz/fuzz-packet.c $(FUZZ_REPLAY)
+tests_fuzz_replay_packet_LDADD = libcolorewrite.la libcolopacket.la $(UNIT_LIBS)
+
 # The search for new ones
 if FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz-packet
+tests_fuzz_fuzz_packet_SOURCES = tests/fuzz/fuzz-packet.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_packet_LDADD = $(tests_fuzz_replay_packet_LDADD)
+tests_fuzz_fuzz_packet_LDFLAGS = $(FUZZ_LINK)
 noinst_PROGRAMS += tests/fuzz/fuzz-ft
 tests_fuzz_fuzz_ft_SOURCES = $(FUZZ_FT)
 tests_fuzz_fuzz_ft_CPPFLAGS = $(tests_fuzz_replay_ft_CPPFLAGS)

@@ -22,3 +22,9 @@ tests_packet_test_checksum_SOURCES = tests/packet/test-checksum.c
 tests_packet_test_checksum_LDADD = $(PACKET_TEST_LIBS)
 tests_packet_test_buf_SOURCES = tests/packet/test-buf.c
 tests_packet_test_buf_LDADD = libcolopacket.la $(UNIT_LIBS)
+
+# By hand: ns for each packet
+check_PROGRAMS += tests/bench/packet-speed
+tests_bench_packet_speed_SOURCES = tests/bench/packet-speed.c
+tests_bench_packet_speed_LDADD = libpacketbuild.la libcolorewrite.la \
+	libcolopacket.la $(UNIT_LIBS)
