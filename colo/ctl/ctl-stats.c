@@ -28,11 +28,18 @@ static void print_stats(JsonObject *o)
         {"bytes", "bytes", 0},
     };
     JsonObject *copy = ctl_obj(o, "full-copy"), *hb = ctl_obj(o, "heartbeats");
+    g_autofree char *reasons = ctl_counts(ctl_obj(o, "reasons"));
 
     printf("checkpoints   %.0f committed, %.0f cancelled, %.0f failed, "
            "%.0f stalls\n",
            ctl_num(o, "checkpoints"), ctl_num(o, "cancelled"),
            ctl_num(o, "failed"), ctl_num(o, "stalls"));
+    if (*reasons) {
+        printf("              %s\n", reasons);
+    }
+    if (ctl_num(o, "degraded-seconds") > 0) {
+        printf("degraded      for %.1f s\n", ctl_num(o, "degraded-seconds"));
+    }
     printf("sent          %.1f MB, %.0f pages, %.0f of them zero\n",
            ctl_num(o, "bytes-sent") / 1e6, ctl_num(o, "pages-sent"),
            ctl_num(o, "zero-pages"));
@@ -61,14 +68,22 @@ int ctl_stats(Ctl *c)
 {
     g_autoptr(JsonNode) answer = ctl_call(c, "query-colo-stats", NULL);
     JsonObject *o = answer ? ctl_object_of(answer) : NULL;
+    g_autoptr(JsonNode) proxy = NULL;
 
     if (!o) {
         return CTL_FAILED;
     }
+    proxy = ctl_proxy_stats(c);
     if (c->json) {
+        if (proxy) {
+            json_object_set_member(o, "proxy", g_steal_pointer(&proxy));
+        }
         ctl_print_json(answer);
     } else {
         print_stats(o);
+        if (proxy) {
+            ctl_print_proxy(json_node_get_object(proxy));
+        }
     }
     return CTL_OK;
 }

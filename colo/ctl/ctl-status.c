@@ -38,6 +38,19 @@ static double percent(JsonObject *copy)
     return total > 0 ? CLAMP(100 * done / total, 0, 100) : 0;
 }
 
+static void print_proxy(JsonObject *proxy)
+{
+    const char *path = ctl_str(proxy, "path");
+
+    if (!*path) {
+        row("proxy", "none");
+    } else if (ctl_flag(proxy, "ready")) {
+        row("proxy", "ready, at %s", path);
+    } else {
+        row("proxy", "%s", or_dash(ctl_str(proxy, "detail")));
+    }
+}
+
 static void print_status(JsonObject *o)
 {
     JsonObject *copy = ctl_obj(o, "full-copy");
@@ -55,6 +68,9 @@ static void print_status(JsonObject *o)
     row("guest", "%s", ctl_flag(o, "guest-running") ? "running" : "stopped");
     row("peer", "%s", or_dash(ctl_str(o, "peer")));
     row("heartbeat", "%s", ctl_str(o, "heartbeat"));
+    if (ctl_obj(o, "proxy")) {
+        print_proxy(ctl_obj(o, "proxy"));
+    }
     row("QEMU", "%s", or_dash(ctl_str(o, "qemu-version")));
     row("tracker", "%s", or_dash(ctl_str(o, "tracker")));
     if (*ctl_str(o, "last-mode") && strcmp(ctl_str(o, "last-mode"), "none")) {

@@ -63,6 +63,13 @@ void ctl_print_json(JsonNode *node);
 /* The answer as an object, or NULL with a complaint. */
 JsonObject *ctl_object_of(JsonNode *answer);
 
+/* "3 timer, 1 request": what is not 0; g_free(). */
+char *ctl_counts(JsonObject *o);
+
+/* What the proxy that colod speaks of answers to its query, or NULL. */
+JsonNode *ctl_proxy_stats(Ctl *c);
+void ctl_print_proxy(JsonObject *o);
+
 /* The commands; each returns an exit status. */
 int ctl_status(Ctl *c);
 int ctl_stats(Ctl *c);

@@ -6,6 +6,7 @@ coloctl_SOURCES = \
 	colo/ctl/ctl-ask.c \
 	colo/ctl/ctl-events.c \
 	colo/ctl/ctl-json.c \
+	colo/ctl/ctl-proxy.c \
 	colo/ctl/ctl-stats.c \
 	colo/ctl/ctl-status.c
 coloctl_LDADD = $(COMMON_LIBS)

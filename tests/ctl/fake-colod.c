@@ -68,6 +68,15 @@ static JsonNode *on_stats(JsonObject *args, gpointer data, GError **error)
     return answer(f, f->stats, error);
 }
 
+/* As the proxy that this one may be instead. */
+static JsonNode *on_proxy_stats(JsonObject *args, gpointer data, GError **error)
+{
+    FakeColod *f = data;
+
+    note(f, "query-colo-proxy-stats", args);
+    return answer(f, f->stats, error);
+}
+
 #define ASKED(function, command)                                              \
     static JsonNode *function(JsonObject *args, gpointer data,                \
                               GError **error)                                 \
@@ -92,6 +101,7 @@ static const ColoQmpArg set_args[] = {
 static const ColoQmpCommand commands[] = {
     {"query-colo-status", NULL, on_status},
     {"query-colo-stats", NULL, on_stats},
+    {"query-colo-proxy-stats", NULL, on_proxy_stats},
     {"colo-checkpoint", checkpoint_args, on_checkpoint},
     {"x-colo-lost-heartbeat", NULL, on_failover},
     {"migrate-set-parameters", set_args, on_set},

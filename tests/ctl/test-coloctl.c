@@ -146,6 +146,77 @@ static void test_stats(void)
     fake_colod_stop(&f);
 }
 
+/* The proxy's section, with what it may have and what it may not. */
+static void test_proxy(void)
+{
+    FakeColod f = {.stats = "{\"checkpoints\":3,\"reasons\":{\"timer\":2,"
+                            "\"divergence\":1,\"request\":0},"
+                            "\"degraded-seconds\":1.25}"};
+    FakeColod p = {
+        .stats = "{\"mode\":\"colo\",\"released\":{\"match\":{\"packets\":"
+                 "975,\"bytes\":900000},\"checkpoint\":{\"packets\":25,"
+                 "\"bytes\":100000},\"pass\":{\"packets\":7,\"bytes\":"
+                 "400000}},\"held\":{\"packets\":4,\"bytes\":2000000,"
+                 "\"max-bytes\":3000000,\"oldest-ms\":12},"
+                 "\"release-latency-us\":{\"count\":9,\"p50\":210,"
+                 "\"p90\":300,\"p99\":900,\"max\":1000,\"mean\":250},"
+                 "\"causes\":{\"payload\":5,\"timeout\":1,\"fin\":0},"
+                 "\"worst-flows\":[{\"flow\":\"tcp a:80 > b:4\\n\","
+                 "\"causes\":{\"payload\":4}},5,{}],\"flows\":12}"};
+    g_autofree char *status = NULL;
+    Ran r;
+
+    fake_colod_start(&p);
+    status = g_strdup_printf("{\"state\":\"degraded\",\"proxy\":{"
+                             "\"connected\":true,\"ready\":false,\"path\":"
+                             "\"%s\",\"detail\":\"not yet\"}}", p.path);
+    f.status = status;
+    fake_colod_start(&f);
+    run_coloctl(&f, &r, "status", NULL);
+    assert_has(r.out, "state         degraded\n");
+    assert_has(r.out, "proxy         not yet\n");
+    ran_clear(&r);
+    run_coloctl(&f, &r, "stats", NULL);
+    g_assert_cmpint(r.status, ==, 0);
+    assert_has(r.out, "              2 timer, 1 divergence\n"
+                      "degraded      for 1.2 s\n");
+    assert_has(r.out,
+               "proxy         mode colo, 12 flows\n"
+               "released      1000 packets, 1.0 MB: 97.5 % by comparison, "
+               "2.5 % by checkpoint\n"
+               "              7 packets, 0.4 MB while not protected\n"
+               "held          4 packets, 2.0 MB for 12 ms; at most 3.0 MB\n"
+               "held for us   p50 210, p90 300, p99 900, max 1000, mean 250\n"
+               "divergences   5 payload, 1 timeout\n"
+               "worst flows   tcp a:80 > b:4?: 4 payload\n");
+    g_assert_true(g_str_has_suffix(r.out, "4 payload\n"));
+    g_assert_cmpstr(p.asked->str, ==, "query-colo-proxy-stats {}\n");
+    ran_clear(&r);
+    run_coloctl(&f, &r, "--json", "stats", NULL);
+    assert_has(r.out, "\"proxy\":{\"mode\":\"colo\"");
+    ran_clear(&r);
+
+    p.stats = "{\"released\":[],\"held\":{},\"worst-flows\":7}";
+    run_coloctl(&f, &r, "stats", NULL);
+    g_assert_cmpint(r.status, ==, 0);
+    assert_has(r.out, "proxy         mode -, 0 flows\n");
+    ran_clear(&r);
+
+    /* It refuses, or it is not there: the rest is printed. */
+    p.stats = NULL;
+    run_coloctl(&f, &r, "stats", NULL);
+    g_assert_cmpint(r.status, ==, 0);
+    g_assert_null(strstr(r.out, "proxy"));
+    ran_clear(&r);
+    fake_colod_stop(&p);
+    run_coloctl(&f, &r, "stats", NULL);
+    g_assert_cmpint(r.status, ==, 0);
+    assert_has(r.out, "3 committed");
+    g_assert_null(strstr(r.out, "proxy"));
+    ran_clear(&r);
+    fake_colod_stop(&f);
+}
+
 static gboolean vanish(gpointer data)
 {
     FakeColod *f = data;
@@ -354,6 +425,7 @@ int main(int argc, char **argv)
     g_test_add_func("/coloctl/strange-status", test_strange_status);
     g_test_add_func("/coloctl/follow", test_follow);
     g_test_add_func("/coloctl/stats", test_stats);
+    g_test_add_func("/coloctl/proxy", test_proxy);
     g_test_add_func("/coloctl/events", test_events);
     g_test_add_func("/coloctl/checkpoint", test_checkpoint);
     g_test_add_func("/coloctl/failover", test_failover);
