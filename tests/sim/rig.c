@@ -127,8 +127,9 @@ static void write_pids(Rig *r)
 {
     g_autofree char *path = g_build_filename(r->dir, "pids", NULL);
     g_autofree char *text =
-        g_strdup_printf("%d %d\n", r->pri.qemu ? (int)r->pri.qemu->pid : 0,
-                        r->pri.colod ? (int)r->pri.colod->pid : 0);
+        g_strdup_printf("%d %d %d\n", r->pri.qemu ? (int)r->pri.qemu->pid : 0,
+                        r->pri.colod ? (int)r->pri.colod->pid : 0,
+                        r->pri.proxy ? (int)r->pri.proxy->pid : 0);
 
     g_assert_true(g_file_set_contents(path, text, -1, NULL));
 }
@@ -250,6 +251,9 @@ void rig_start_proxy(Rig *r, Side *s)
                     s->proxy_path, s->proxy_log, r->dir,
                     s == &r->pri ? " --primary" : "");
     s->proxy = start(s, "tests/sim/sim-proxy", NULL, args);
+    if (s == &r->pri) {
+        write_pids(r);
+    }
     for (int i = 0; !g_file_test(s->proxy_path, G_FILE_TEST_EXISTS); i++) {
         g_assert_cmpint(i, <, START_MS);
         g_assert_true(proc_alive(s->proxy));
@@ -442,11 +446,11 @@ static int fence(const char *dir)
     g_autofree char *fail = g_build_filename(dir, "fence.fail", NULL);
     g_autofree char *record = g_build_filename(dir, "fence.log", NULL);
     g_autofree char *text = NULL;
-    int pid[2] = {0};
+    int pid[3] = {0};
     FILE *f = fopen(record, "a");
 
     if (!f || !g_file_get_contents(pids, &text, NULL, NULL) ||
-        sscanf(text, "%d %d", &pid[0], &pid[1]) != 2) {
+        sscanf(text, "%d %d %d", &pid[0], &pid[1], &pid[2]) != 3) {
         return 1;
     }
     fprintf(f, "%lld %s\n", (long long)g_get_real_time(),
@@ -455,7 +459,7 @@ static int fence(const char *dir)
     if (g_file_test(fail, G_FILE_TEST_EXISTS)) {
         return 1;
     }
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         if (pid[i] > 0) {
             kill(pid[i], SIGKILL);
         }

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Random kills of a pair: the real colods, simulated QEMUs.
+ * Random kills of a pair: the real colods, simulated QEMUs and, in every
+ * second pair, simulated proxies.
  *
  * Theory of operation.  Each round takes a protected pair, waits a random
  * time, kills something on a random side, and checks what must hold:
  *
+ * I1  No output was released by a checkpoint that the survivor does not have,
+ *     and none at all after the primary's proxy was blocked.
  * I2  A guest that takes over goes on exactly from a checkpoint that the
  *     primary captured, and none that the primary was told to be committed
  *     is lost: what was loaded has the step and hash of a line that the
@@ -45,6 +48,8 @@ typedef enum {
     SEC_HOST,
     LINK,
     FT_LINK,
+    PRI_PROXY, /* the rest: only where there are proxies */
+    SEC_PROXY,
     N_VICTIMS,
 } Victim;
 
@@ -57,6 +62,8 @@ static const char *const victims[N_VICTIMS] = {
     "secondary's host",
     "link",
     "ft link",
+    "primary's proxy",
+    "secondary's proxy",
 };
 
 static GRand *rnd;
@@ -167,7 +174,44 @@ static gboolean only_one(Rig *r)
                   "the primary's guest ran after the takeover");
 }
 
-static gboolean check_takeover(Rig *r, guint since)
+/* --- I1 --- */
+
+/* since_us: when this session was protected. */
+static gboolean released_right(Rig *r, gint64 since_us)
+{
+    g_autoptr(GArray) pri = sim_log_read(r->pri.proxy_log);
+    g_autoptr(GArray) sec = sim_log_read(r->sec.proxy_log);
+    gboolean blocked = FALSE;
+    WatchStatus s;
+
+    watch_status(r->sec.watch, &s);
+    for (guint i = 0; i < pri->len; i++) {
+        const SimLine *l = &g_array_index(pri, SimLine, i);
+        gboolean commit = g_str_equal(l->word, "commit");
+
+        blocked |= g_str_equal(l->word, "block");
+        if (!expect(!blocked || (!commit && !g_str_equal(l->word, "pass")),
+                    "output was released after the block") ||
+            !expect(!commit || l->time_us < since_us || l->step <= s.epoch,
+                    "output of epoch %" G_GUINT64_FORMAT " was released, "
+                    "%" G_GUINT64_FORMAT " goes on",
+                    l->step, s.epoch)) {
+            return FALSE;
+        }
+    }
+    return expect(sim_log_count(sec, "takeover") > 0 || !r->sec.proxy,
+                  "the proxy was not told of the takeover");
+}
+
+/* Each command came where it makes sense. */
+static gboolean sensible(Side *s)
+{
+    g_autoptr(GArray) lines = sim_log_read(s->proxy_log);
+
+    return expect(!sim_log_count(lines, "BAD"), "%s: BAD", s->proxy_log);
+}
+
+static gboolean check_takeover(Rig *r, guint since, gint64 since_us)
 {
     WatchStatus s;
 
@@ -175,7 +219,7 @@ static gboolean check_takeover(Rig *r, guint since)
         !continues(r, since) ||
         !expect(rig_guest_runs(&r->sec, TAKEOVER_MS),
                 "the guest that took over does not run") ||
-        !whole(&r->sec)) {
+        !released_right(r, since_us) || !whole(&r->sec)) {
         return FALSE;
     }
     watch_status(r->sec.watch, &s);
@@ -226,6 +270,7 @@ static void kill_host(Rig *r, Side *s)
     proc_signal(s->colod, SIGKILL);
     proc_kill(s->qemu);
     proc_kill(s->colod);
+    kill_proc(s->proxy);
 }
 
 static void pause_ms(int max)
@@ -234,7 +279,7 @@ static void pause_ms(int max)
 }
 
 /* The primary is dead or fenced: this pair ends with a takeover. */
-static gboolean lose_primary(Rig *r, Victim v, guint since)
+static gboolean lose_primary(Rig *r, Victim v, guint since, gint64 since_us)
 {
     g_autoptr(JsonNode) node = NULL;
 
@@ -261,7 +306,7 @@ static gboolean lose_primary(Rig *r, Victim v, guint since)
             return FALSE;
         }
     }
-    return check_takeover(r, since);
+    return check_takeover(r, since, since_us);
 }
 
 static gboolean lose_secondary(Rig *r, Victim v)
@@ -280,6 +325,9 @@ static gboolean lose_secondary(Rig *r, Victim v)
     }
     if (v != SEC_QEMU) {
         rig_start_colod(r, &r->sec);
+    }
+    if (v == SEC_HOST && r->o.proxy) {
+        rig_start_proxy(r, &r->sec);
     }
     relay_mend(r->link);
     return TRUE;
@@ -326,21 +374,53 @@ static gboolean lose_primary_colod(Rig *r)
     return no_takeover(r);
 }
 
+/* Nobody takes over for that, and nothing is copied anew. */
+static gboolean lose_proxy(Rig *r, Side *s)
+{
+    guint before = watch_events(r->pri.watch);
+
+    kill_proc(s->proxy);
+    if (!in_state(&r->pri, "degraded", 3000) ||
+        !in_state(&r->sec, "degraded", 3000) || !primary_runs(r)) {
+        return FALSE;
+    }
+    pause_ms(200);
+    rig_start_proxy(r, s);
+    if (!expect(rig_wait_active(r, ACTIVE_MS), "not protected again")) {
+        return FALSE;
+    }
+    for (guint i = before; i < watch_events(r->pri.watch); i++) {
+        WatchEvent e = watch_event(r->pri.watch, i);
+
+        if (!expect(strcmp(e.reason, "full-copy") != 0,
+                    "a full copy was made for a proxy")) {
+            return FALSE;
+        }
+    }
+    return no_takeover(r);
+}
+
 /* FALSE: failed.  *over: this pair ended with a takeover. */
 static gboolean kill_round(Rig *r, Victim v, gboolean *over)
 {
+    gint64 since_us;
     guint since;
 
     if (!rig_wait_active(r, ACTIVE_MS)) {
         return in_state(&r->pri, "active", 0) && in_state(&r->sec, "active", 0);
     }
     since = watch_events(r->pri.watch);
+    since_us = g_get_real_time();
     pause_ms(MAX_MOMENT_MS);
 
     *over = v == PRI_QEMU || v == PRI_HOST ||
             (r->o.failover && (v == PRI_COLOD || v == LINK));
     if (*over) {
-        return lose_primary(r, v, since);
+        return lose_primary(r, v, since, since_us);
+    }
+    if (v == PRI_PROXY || v == SEC_PROXY) {
+        return lose_proxy(r, v == PRI_PROXY ? &r->pri : &r->sec) &&
+               whole(&r->pri) && whole(&r->sec);
     }
     if (v == PRI_COLOD) {
         if (!lose_primary_colod(r)) {
@@ -355,12 +435,21 @@ static gboolean kill_round(Rig *r, Victim v, gboolean *over)
            primary_runs(r) && whole(&r->sec);
 }
 
+static int number_from(const char *name, int otherwise)
+{
+    const char *text = g_getenv(name);
+
+    return text && *text ? atoi(text) : otherwise;
+}
+
 static Rig *new_pair(void)
 {
     static const char *const trackers[] = {"uffd", "compare", "auto"};
     RigOptions o = {
         .periodic = g_rand_boolean(rnd),
         .failover = g_rand_boolean(rnd),
+        .proxy = g_rand_boolean(rnd) ||
+                 number_from("COLO_VICTIM", 0) >= PRI_PROXY,
         .tracker = trackers[g_rand_int_range(rnd, 0, 3)],
         .delay_ms = g_rand_boolean(rnd) ? 20 : 10,
     };
@@ -380,13 +469,6 @@ static gboolean quick_answers(Side *s)
                   s->name, (int)(us / 1000));
 }
 
-static int number_from(const char *name, int otherwise)
-{
-    const char *text = g_getenv(name);
-
-    return text && *text ? atoi(text) : otherwise;
-}
-
 int main(int argc, char **argv)
 {
     int kills = number_from("COLO_KILLS", DEFAULT_KILLS), status, failed = 0;
@@ -402,21 +484,25 @@ int main(int argc, char **argv)
     rig_set_up();
     printf("# COLO_SEED=%u\n1..%d\n", seed, kills);
     for (int i = 1; i <= kills; i++) {
-        Victim v = g_rand_int_range(rnd, 0, N_VICTIMS);
+        Victim v;
         gint64 start = g_get_monotonic_time();
         gboolean over = FALSE, ok;
 
         failure[0] = '\0';
-        v = number_from("COLO_VICTIM", v);
         if (!r) {
             r = new_pair();
             rounds = 0;
         }
-        ok = kill_round(r, v, &over) && quick_answers(&r->pri) &&
+        v = g_rand_int_range(rnd, 0, r->o.proxy ? N_VICTIMS : PRI_PROXY);
+        v = number_from("COLO_VICTIM", v);
+        ok = kill_round(r, v, &over) && sensible(&r->pri) &&
+             sensible(&r->sec) && quick_answers(&r->pri) &&
              quick_answers(&r->sec);
-        printf("%s %d - %s, %s, heartbeat loss: %s, tracker %s%s%s # %d ms\n",
+        printf("%s %d - %s, %s%s, heartbeat loss: %s, tracker %s%s%s "
+               "# %d ms\n",
                ok ? "ok" : "not ok", i, victims[v],
                r->o.periodic ? "periodic" : "colo",
+               r->o.proxy ? " with proxies" : "",
                r->o.failover ? "failover" : "wait", r->o.tracker,
                ok ? "" : ": ", ok ? "" : failure,
                (int)((g_get_monotonic_time() - start) / 1000));

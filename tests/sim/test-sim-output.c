@@ -193,6 +193,29 @@ static void test_order(void)
     }
 }
 
+/* Until the secondary has it, a capture releases nothing. */
+static void test_ack(void)
+{
+    for (int periodic = 0; periodic < 2; periodic++) {
+        Rig *r = active_rig(periodic);
+        guint n;
+
+        relay_cut(r->link, TRUE, FALSE);
+        n = said(&r->pri, "capture");
+        g_usleep(200 * 1000);
+        /* The one under way, and perhaps one that began just before. */
+        must(r, said(&r->pri, "capture") <= n + 1 &&
+                    said(&r->pri, "capture") == said(&r->pri, "commit") + 1,
+             "%u captures, %u commits", said(&r->pri, "capture"),
+             said(&r->pri, "commit"));
+        relay_mend(r->link);
+        n = said(&r->pri, "commit");
+        wait_said(r, &r->pri, "commit", n);
+        take_over(r);
+        end(r);
+    }
+}
+
 /* A living primary: silent first, then stopped, then the other is heard. */
 static void test_block(void)
 {
@@ -674,6 +697,7 @@ int main(int argc, char **argv)
         void (*func)(void);
     } tests[] = {
         {"order", test_order},
+        {"ack", test_ack},
         {"block", test_block},
         {"vm-died", test_vm_died},
         {"cancel", test_cancel},
