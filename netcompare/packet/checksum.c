@@ -116,7 +116,8 @@ static gboolean is_routed_on(const NetPacket *p)
     guint32 at = 40;
     guint8 next = p->data[6];
 
-    while (p->l4 - at >= 8) { /* the parser has found all of them whole */
+    /* The parser has found all of them whole. */
+    while (at < p->l4 && p->l4 - at >= 8) {
         const guint8 *h = p->data + at;
 
         if (next == IPPROTO_ROUTING && h[3]) {

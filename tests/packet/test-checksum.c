@@ -170,7 +170,16 @@ static void test_none(void)
          build_ipv6(IPPROTO_FRAGMENT,
                     build_hex("1100 0001 00000007 0102030405060708"))},
         {0x0806, build_zeros(28)},
-        /* to be routed on, so the destination is another */
+        /*
+         * To be routed on, so the destination is another; behind the header
+         * of an atomic fragment, whose second byte says nothing.
+         */
+        {BUILD_IPV6,
+         build_ipv6(IPPROTO_FRAGMENT,
+                    build_hex("2b ff 0000 00000007  11 02 04 01 00000000"
+                              "fd00000000000000 0000000000000003"
+                              "0001 0002 0008 0000"))},
+        /* the same alone */
         {BUILD_IPV6, build_ipv6(IPPROTO_ROUTING,
                                 build_hex("11 02 04 01 00000000"
                                           "fd00000000000000 0000000000000003"
