@@ -4,7 +4,8 @@ CAPTURE_TESTS = \
 	tests/capture/test-tap \
 	tests/capture/test-vnet \
 	tests/capture/test-waiting \
-	tests/capture/test-nfqueue
+	tests/capture/test-nfqueue \
+	tests/capture/test-nfqueue-load
 check_PROGRAMS += $(CAPTURE_TESTS) tests/bench/nfq-accept
 TESTS += $(CAPTURE_TESTS)
 
@@ -23,6 +24,8 @@ tests_capture_test_waiting_SOURCES = tests/capture/test-waiting.c
 tests_capture_test_waiting_LDADD = libcolocapture.la $(UNIT_LIBS)
 tests_capture_test_nfqueue_SOURCES = tests/capture/test-nfqueue.c
 tests_capture_test_nfqueue_LDADD = $(CAPTURE_TEST_LIBS)
+tests_capture_test_nfqueue_load_SOURCES = tests/capture/test-nfqueue-load.c
+tests_capture_test_nfqueue_load_LDADD = $(CAPTURE_TEST_LIBS)
 
 tests_bench_nfq_accept_SOURCES = tests/bench/nfq-accept.c
 tests_bench_nfq_accept_LDADD = libcolocapture.la $(UNIT_LIBS)
