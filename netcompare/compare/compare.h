@@ -22,9 +22,12 @@
  * what the SVM sends until it is loaded says nothing about what it will send
  * after.  commit(E) may arrive before or after loaded(E), which implies it.
  * cancel() takes a capture back: new becomes old.  The first capture after
- * NET_COMPARE_PASS begins to hold.  From loaded(E) on both guests have the
- * same sequence numbers, and of each flow only what is beyond the highest
- * released byte is compared.
+ * NET_COMPARE_PASS begins to hold; taken back, everything passes again.  From
+ * loaded(E) on both guests have the same sequence numbers, and of each flow
+ * only what is beyond the highest released byte is compared.
+ *
+ * A load of an epoch that nobody waits for makes the SVM's output worthless:
+ * it is ignored, and everything waits for the next commit.
  *
  * A connection that is not known and does not begin with SYN was open before:
  * both sides have the same numbers.
@@ -88,6 +91,8 @@ typedef struct NetCompareOps {
      * A checkpoint is needed, said once for each cause until the next commit
      * or cancel.  flow: whose, or NULL.  pvm, svm: the packets that differ,
      * where there are such (NULL otherwise); valid during the call only.
+     * Between capture and commit only what the captured one does not cure
+     * is said; cancel() says the rest (flow NULL).
      */
     void (*need_checkpoint)(gpointer user, NetCause cause, const NetKey *flow,
                             const NetPacket *pvm, const NetPacket *svm);
@@ -101,12 +106,12 @@ typedef struct NetCompareOps {
 } NetCompareOps;
 
 typedef struct NetCompareConfig {
-    gint64 compare_timeout_us;  /* 3000 ms, as QEMU's colo-compare */
-    gint64 expired_scan_us;     /* expired_scan_cycle, 3000 ms */
-    gint64 idle_us;             /* a flow without packets is forgotten: 2 h */
-    guint max_queue_size;       /* packets of one flow on one side: 1024 */
-    gsize max_bytes;            /* of all packets held, both sides: 256 MiB */
-    guint max_flows;            /* 65536 */
+    gint64 compare_timeout_us; /* 3000 ms, as QEMU's colo-compare */
+    gint64 expired_scan_us;    /* expired_scan_cycle, 3000 ms */
+    gint64 idle_us;            /* a flow without packets is forgotten: 2 h */
+    guint max_queue_size;      /* packets of one flow on one side: 1024 */
+    gsize max_bytes;           /* of all packets held, both sides: 256 MiB */
+    guint max_flows;           /* 65536 */
 } NetCompareConfig;
 
 void net_compare_config_default(NetCompareConfig *c);
@@ -161,14 +166,15 @@ typedef struct NetCompareStats {
     guint64 secondary_packets, secondary_bytes;
     guint64 released[NET_RELEASE_N], released_bytes[NET_RELEASE_N];
     guint64 dropped;
-    guint64 causes[NET_CAUSE_N];  /* every one, also while one is asked for */
-    guint64 windows;              /* rewritten to a smaller window */
-    guint64 windows_kept;         /* smaller, but could not be rewritten */
-    guint64 secondary_ignored;    /* before loaded, or released already */
-    guint64 secondary_extra;      /* of the SVM alone; forgotten in time */
-    guint64 bad;                  /* NET_KIND_BAD */
+    guint64 causes[NET_CAUSE_N]; /* every one, also while one is asked for */
+    guint64 windows;             /* rewritten to a smaller window */
+    guint64 windows_kept;        /* smaller, but could not be rewritten */
+    guint64 secondary_ignored;   /* before loaded, or released already */
+    guint64 secondary_dropped;   /* queue full: as if never sent */
+    guint64 secondary_extra;     /* of the SVM alone; forgotten in time */
+    guint64 bad;                 /* NET_KIND_BAD */
     guint64 fragments, fragments_lost;
-    guint64 flows, flows_expired; /* now; ever */
+    guint64 flows, flows_expired;                     /* now; ever */
     guint64 held_packets, held_bytes, max_held_bytes; /* now; ever */
 } NetCompareStats;
 

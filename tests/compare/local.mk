@@ -1,1 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# Tests of netcompare/compare/
+COMPARE_TESTS = \
+	tests/compare/test-compare-tcp \
+	tests/compare/test-compare-epochs \
+	tests/compare/test-compare-datagrams \
+	tests/compare/test-compare-bounds
+check_PROGRAMS += $(COMPARE_TESTS)
+TESTS += $(COMPARE_TESTS)
+COMPARE_TEST_LIBS = libcolocompare.la libcolopacket.la $(UNIT_LIBS)
+COMPARE_SCRIPT = \
+	tests/compare/build.h tests/compare/build.c \
+	tests/compare/script.h tests/compare/script.c
+
+tests_compare_test_compare_tcp_SOURCES = \
+	tests/compare/test-compare-tcp.c $(COMPARE_SCRIPT)
+tests_compare_test_compare_tcp_LDADD = $(COMPARE_TEST_LIBS)
+tests_compare_test_compare_epochs_SOURCES = \
+	tests/compare/test-compare-epochs.c $(COMPARE_SCRIPT)
+tests_compare_test_compare_epochs_LDADD = $(COMPARE_TEST_LIBS)
+tests_compare_test_compare_datagrams_SOURCES = \
+	tests/compare/test-compare-datagrams.c $(COMPARE_SCRIPT)
+tests_compare_test_compare_datagrams_LDADD = $(COMPARE_TEST_LIBS)
+tests_compare_test_compare_bounds_SOURCES = \
+	tests/compare/test-compare-bounds.c $(COMPARE_SCRIPT)
+tests_compare_test_compare_bounds_LDADD = $(COMPARE_TEST_LIBS)
