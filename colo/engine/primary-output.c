@@ -62,9 +62,11 @@ void primary_output_pass(Primary *p, gboolean orderly)
     colo_proxy_pass(proxy);
 }
 
-void primary_output_unblock(Primary *p)
+void primary_output_begin(Primary *p, gboolean orderly)
 {
-    if (colo_proxy_is_blocked(p->e->proxy)) {
+    if (colo_proxy_holds(p->e->proxy)) {
+        primary_output_pass(p, orderly);
+    } else {
         colo_proxy_pass(p->e->proxy);
     }
 }

@@ -78,8 +78,7 @@ static void start_full_copy(Primary *p, const FtHello *hello)
 
     forget_session(p);
     /* What the peer had is gone: nobody goes on from it. */
-    primary_output_unblock(p);
-    primary_output_pass(p, FALSE);
+    primary_output_begin(p, FALSE);
     colo_proxy_cancel(p->e->proxy);
     p->session = g_strdup(hello->session);
     colo_status_lock(s);
@@ -267,6 +266,5 @@ void primary_end_replication(Primary *p)
     colo_engine_step(e, COLO_ON_END,
                      "replication was ended by request: the "
                      "guest goes on alone");
-    primary_output_unblock(p);
-    primary_output_pass(p, TRUE);
+    primary_output_begin(p, TRUE);
 }

@@ -152,8 +152,11 @@ void primary_end_replication(Primary *p);
  */
 void primary_output_pass(Primary *p, gboolean orderly);
 
-/* It was blocked for a guest that is dead; this one may be heard. */
-void primary_output_unblock(Primary *p);
+/*
+ * The same, and this guest may be heard whatever was before: the proxy may
+ * have been blocked by us, or by the peer's when that took over.
+ */
+void primary_output_begin(Primary *p, gboolean orderly);
 
 /* The peer was just lost: the grace begins now. */
 void primary_output_restart_grace(Primary *p);

@@ -56,6 +56,7 @@ struct ColoProxy {
     guint64 capture_id;     /* whose answer is awaited; 0: none */
     gint64 capture_late;
     gboolean holding;
+    gboolean alone;         /* took over, and is not a standby any more */
     const char *lasting;    /* what it is told whenever it is new, or NULL */
     gboolean repeat;        /* it refused that: once more at the next look */
 
@@ -136,7 +137,7 @@ static void drop(ColoProxy *p)
     p->lost |= p->attached;
     p->attached = p->peer_ready = FALSE;
     p->captured = p->capture_id = 0;
-    p->holding = FALSE;
+    p->holding = p->alone = FALSE;
     p->next_look = g_get_monotonic_time() + LOOK_US;
     show(p);
     complain(p);
@@ -305,6 +306,7 @@ static gboolean attached(ColoProxy *p, JsonNode *node)
     } else if (mode && !strcmp(mode, "pass") && !p->captured) {
         p->holding = FALSE;
     }
+    p->alone |= mode && !strcmp(mode, "alone");
     g_clear_pointer(&p->complaint, g_free);
     colo_log_info("the proxy at %s is there", p->path);
     if (!p->peer_ready) {
@@ -494,9 +496,9 @@ gboolean colo_proxy_holds(const ColoProxy *p)
     return p->holding;
 }
 
-gboolean colo_proxy_is_blocked(const ColoProxy *p)
+gboolean colo_proxy_is_alone(const ColoProxy *p)
 {
-    return p->lasting && p->primary;
+    return p->alone;
 }
 
 char *colo_proxy_take_request(ColoProxy *p)
@@ -613,6 +615,7 @@ gboolean colo_proxy_run(ColoProxy *p, guint64 epoch)
 void colo_proxy_takeover(ColoProxy *p)
 {
     p->lasting = "colo-proxy-takeover";
+    p->alone = p->client != NULL;
     tell(p, p->lasting, NULL);
 }
 

@@ -44,8 +44,8 @@ const char *colo_proxy_why(const ColoProxy *p);
 /* May it hold output?  Until we said that it shall not. */
 gboolean colo_proxy_holds(const ColoProxy *p);
 
-/* It was told to drop all output. */
-gboolean colo_proxy_is_blocked(const ColoProxy *p);
+/* It took over once, and cannot stand by until it is started anew. */
+gboolean colo_proxy_is_alone(const ColoProxy *p);
 
 /* --- What it said since it was last asked ------------------------------- */
 
@@ -99,7 +99,7 @@ gboolean colo_proxy_run(ColoProxy *p, guint64 epoch);
 /* The guest runs alone; the proxy is told after each reconnection, too. */
 void colo_proxy_takeover(ColoProxy *p);
 
-/* The guest that ran alone is gone. */
+/* The guest that ran alone is gone; its proxy is to be started anew. */
 void colo_proxy_end_takeover(ColoProxy *p);
 
 #endif

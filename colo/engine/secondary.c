@@ -79,6 +79,11 @@ static gboolean refuse_offer(Secondary *s, ColoConn *c)
                h->name, e->config->name);
     } else if (!colo_vm_check_same(e->vm, h->description, &error)) {
         refuse(c, FT_TRANS_ERR_MISMATCH, "%s", error->message);
+    } else if (colo_proxy_is_alone(e->proxy)) {
+        /* I3: its guest would still be heard. */
+        refuse(c, FT_TRANS_ERR_MISMATCH,
+               "the secondary's proxy has taken over for an earlier guest: "
+               "start it anew");
     } else if (s->conn && g_strcmp0(h->instance, s->primary_instance) &&
                !colo_heartbeat_is_lost(e->heartbeat)) {
         refuse(c, FT_TRANS_ERR_BUSY,

@@ -38,7 +38,7 @@ static ColoQmpServer *server;
 static guint64 client;      /* colod; 0: none */
 static int link_fd = -1;    /* to the other proxy */
 static gboolean peer_attached, ready;
-static const char *mode = "pass";
+static const char *mode;
 static gint64 captured, loaded; /* epochs; 0: none */
 
 /* Armed: what happens to the next of a command. */
@@ -267,6 +267,7 @@ static JsonNode *load(JsonObject *args, gpointer unused, GError **error)
     gint64 epoch = epoch_of(args);
 
     if (begin("load", epoch, error)) {
+        expect(strcmp(mode, "alone"), "load after the takeover", epoch);
         expect(!primary && epoch > 0, "load", epoch);
         loaded = epoch;
     }
@@ -288,6 +289,7 @@ static JsonNode *takeover(JsonObject *args, gpointer unused, GError **error)
 {
     if (begin("takeover", 0, error)) {
         expect(!primary, "takeover", 0);
+        mode = "alone";
     }
     return NULL;
 }
@@ -381,6 +383,7 @@ int main(int argc, char **argv)
         }
         g_unix_fd_add(fd, G_IO_IN, on_listen, NULL);
     }
+    mode = primary ? "pass" : "waiting";
     note("start", 0, "");
     if (!colo_qmp_server_listen(server, control, &error)) {
         return fail(error->message);

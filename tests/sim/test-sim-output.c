@@ -10,6 +10,7 @@
  */
 #include "tests/sim/rig-check.h"
 
+#include <glib/gstdio.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +22,14 @@ static guint said(Side *s, const char *word)
     g_autoptr(GArray) all = sim_log_read(s->proxy_log);
 
     return sim_log_count(all, word);
+}
+
+static const char *last_said(Side *s)
+{
+    g_autoptr(GArray) all = sim_log_read(s->proxy_log);
+
+    g_assert_cmpuint(all->len, >, 0);
+    return g_intern_string(g_array_index(all, SimLine, all->len - 1).word);
 }
 
 static void must(Rig *r, gboolean ok, const char *fmt, ...) G_GNUC_PRINTF(3, 4);
@@ -68,6 +77,8 @@ static Rig *start_rig(RigOptions *o)
     r = rig_new(o);
     rig_start(r);
     check_active(r);
+    /* What is counted begins here. */
+    g_assert_cmpint(g_unlink(r->pri.proxy_log), ==, 0);
     return r;
 }
 
@@ -200,14 +211,13 @@ static void test_ack(void)
         Rig *r = active_rig(periodic);
         guint n;
 
+        wait_said(r, &r->pri, "commit", 0);
         relay_cut(r->link, TRUE, FALSE);
         n = said(&r->pri, "capture");
         g_usleep(200 * 1000);
         /* The one under way, and perhaps one that began just before. */
-        must(r, said(&r->pri, "capture") <= n + 1 &&
-                    said(&r->pri, "capture") == said(&r->pri, "commit") + 1,
-             "%u captures, %u commits", said(&r->pri, "capture"),
-             said(&r->pri, "commit"));
+        must(r, said(&r->pri, "capture") <= n + 1, "captures go on");
+        g_assert_cmpstr(last_said(&r->pri), ==, "capture");
         relay_mend(r->link);
         n = said(&r->pri, "commit");
         wait_said(r, &r->pri, "commit", n);
@@ -339,7 +349,7 @@ static void test_stalled(void)
 
     event(&r->pri, "COLO_PROXY_STALLED", "{\"held-ms\": 5000}");
     wait_said(r, &r->pri, "pass", 0);
-    wait_said(r, &r->pri, "commit", 1); /* asked for at once */
+    wait_said(r, &r->pri, "commit", 0); /* asked for at once */
     check_healed(r);
     g_assert_cmpint(count_of(&r->pri, "reasons", "proxy"), ==, 1);
     take_over(r);
@@ -690,6 +700,27 @@ static void test_unblock(void)
     end(r);
 }
 
+/* One that has taken over stands by for nobody before it is started anew. */
+static void test_standby_again(void)
+{
+    Rig *r = active_rig(FALSE);
+
+    take_over(r);
+    proc_kill(r->sec.qemu);
+    check_state(r, &r->sec, "failed", SOON_MS);
+    rig_start_qemu(r, &r->sec);
+    check_state(r, &r->sec, "waiting", SOON_MS);
+    rig_start_qemu(r, &r->pri);
+    check_said(r, &r->pri, "for an earlier guest: start it anew", SOON_MS);
+    check_state(r, &r->sec, "waiting", 0);
+    g_assert_cmpstr(last_said(&r->pri), ==, "block");
+    rig_start_proxy(r, &r->sec);
+    check_active(r);
+    check_guest(r, &r->pri);
+    take_over(r);
+    end(r);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -714,6 +745,7 @@ int main(int argc, char **argv)
         {"orderly", test_orderly},
         {"fail-closed", test_fail_closed},
         {"unblock", test_unblock},
+        {"standby-again", test_standby_again},
     };
     int status;
 
