@@ -4,6 +4,8 @@
  * unsolicited neighbour advertisements (RFC 4861, 7.2.6).
  *
  * The addresses are learned from what the guest sends and what is sent to it.
+ * A guest that forwards has packets with the addresses of others, so those
+ * that it says are its own count first: see announce.c.
  */
 #ifndef COLO_NET_ANNOUNCE_H
 #define COLO_NET_ANNOUNCE_H
@@ -19,7 +21,8 @@ void net_addresses_free(NetAddresses *a);
 /*
  * Learn from a frame.  from_guest: its source is the guest's; otherwise its
  * destination is, if it is unicast.  Multicast, unspecified and, for IPv6,
- * tentative addresses (duplicate address detection) are not learned.
+ * tentative addresses (duplicate address detection) are not learned.  A VLAN
+ * tag (or two) is learned with the address.
  */
 void net_addresses_learn(NetAddresses *a, const guint8 *frame, gsize len,
                          gboolean from_guest);
@@ -30,7 +33,7 @@ guint net_addresses_macs(const NetAddresses *a, guint8 (*macs)[6], guint max);
 /*
  * Call emit with each frame of one round: for every address a gratuitous ARP
  * request and reply, or a neighbour advertisement; for a MAC without any, a
- * RARP request, as QEMU sends.
+ * RARP request, as QEMU sends.  They are meant for everybody but the guest.
  */
 void net_addresses_announce(const NetAddresses *a,
                             void (*emit)(const guint8 *frame, gsize len,

@@ -5,6 +5,8 @@ libcolohost_la_SOURCES = \
 	netcompare/host/netlink.h netcompare/host/netlink.c \
 	netcompare/host/cut.c netcompare/host/join.c \
 	netcompare/host/sysctl.h netcompare/host/sysctl.c \
+	netcompare/host/announce.h netcompare/host/announce.c \
+	netcompare/host/announce-entry.h netcompare/host/announce-frames.c \
 	netcompare/host/run.h netcompare/host/run.c \
 	netcompare/host/rules.h netcompare/host/rules.c \
 	netcompare/host/rules-text.h netcompare/host/rules-text.c

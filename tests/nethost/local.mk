@@ -5,7 +5,9 @@ NETHOST_TESTS = \
 	tests/nethost/test-cut \
 	tests/nethost/test-join \
 	tests/nethost/test-rules-text \
-	tests/nethost/test-rules
+	tests/nethost/test-rules \
+	tests/nethost/test-announce \
+	tests/nethost/test-announce-net
 check_PROGRAMS += $(NETHOST_TESTS)
 TESTS += $(NETHOST_TESTS)
 NETHOST_LIBS = libcolohost.la $(UNIT_LIBS)
@@ -24,3 +26,9 @@ tests_nethost_test_rules_text_SOURCES = tests/nethost/test-rules-text.c
 tests_nethost_test_rules_text_LDADD = $(NETHOST_LIBS)
 tests_nethost_test_rules_SOURCES = tests/nethost/test-rules.c $(NETNS)
 tests_nethost_test_rules_LDADD = $(NETHOST_LIBS)
+
+tests_nethost_test_announce_SOURCES = tests/nethost/test-announce.c $(NETNS)
+tests_nethost_test_announce_LDADD = $(NETHOST_LIBS)
+tests_nethost_test_announce_net_SOURCES = \
+	tests/nethost/test-announce-net.c $(NETNS)
+tests_nethost_test_announce_net_LDADD = $(NETHOST_LIBS)
