@@ -41,10 +41,7 @@ void test_queue_send(TestQueue *t, TestPlace to, const char *tags,
 /* The number of such a datagram; asserts that it is one and undamaged. */
 guint32 test_queue_number(const NetPacket *p);
 
-/*
- * Read until want more packets are held; what keeps the link going (ND, MLD)
- * is accepted and not counted.
- */
+/* Read until want more packets are held. */
 void test_queue_take(TestQueue *t, guint want);
 TestPacket *test_queue_held(TestQueue *t, guint i);
 void test_queue_flush(TestQueue *t);
