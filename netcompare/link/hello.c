@@ -113,7 +113,9 @@ NetHello *net_hello_parse(const guint8 *json, gsize len, GError **error)
         return NULL;
     }
     text = g_malloc(len + 1);
-    memcpy(text, json, len);
+    if (len) {
+        memcpy(text, json, len);
+    }
     text[len] = 0;
     node = colo_qmp_parse(parser, text, len, MAX_DEPTH, TRUE, error);
     if (!node) {
