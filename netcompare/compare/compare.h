@@ -146,7 +146,10 @@ void net_compare_cancel(NetCompare *c, gint64 now_us);
 /* In the order of the SVM's packets: those before it count no more. */
 void net_compare_loaded(NetCompare *c, guint64 epoch, gint64 now_us);
 
-/* Release everything and hold nothing, until the next capture. */
+/*
+ * Release everything and hold nothing, until the next capture.  Takes a block
+ * back, too.
+ */
 void net_compare_pass(NetCompare *c, gint64 now_us);
 /* Drop everything, until net_compare_pass() or a capture. */
 void net_compare_block(NetCompare *c);

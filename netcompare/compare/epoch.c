@@ -179,9 +179,6 @@ void net_compare_loaded(NetCompare *c, guint64 epoch, gint64 now_us)
 
 void net_compare_pass(NetCompare *c, gint64 now_us)
 {
-    if (c->mode == NET_COMPARE_BLOCK) {
-        return;
-    }
     c->now = now_us;
     for (guint i = 0; i < CMP_LISTS; i++) {
         release_list(c, i, NET_RELEASE_PASS);

@@ -1,1 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+sbin_PROGRAMS += colo-proxy
+colo_proxy_SOURCES = \
+	netcompare/proxy/backlog.h netcompare/proxy/backlog.c \
+	netcompare/proxy/colo-proxy.c \
+	netcompare/proxy/config.h netcompare/proxy/config.c \
+	netcompare/proxy/control.c \
+	netcompare/proxy/divergence.h netcompare/proxy/divergence.c \
+	netcompare/proxy/inbound.h netcompare/proxy/inbound.c \
+	netcompare/proxy/primary.c \
+	netcompare/proxy/proxy.h netcompare/proxy/proxy.c \
+	netcompare/proxy/recent.h netcompare/proxy/recent.c \
+	netcompare/proxy/secondary.h netcompare/proxy/secondary.c \
+	netcompare/proxy/stats.h netcompare/proxy/stats.c \
+	netcompare/proxy/takeover.c
+colo_proxy_LDADD = libcololink.la libcolocompare.la libcolorewrite.la \
+	libcolocapture.la libcolohost.la libcolopacket.la libcoloft.la \
+	$(PCAP_LIBS) $(COMMON_LIBS)

@@ -129,7 +129,7 @@ static void on_packet(const NetQueued *q, gpointer user)
         net_nfqueue_accept(s->proxy->queue, q->id, NULL, 0);
         return;
     }
-    net_packet_parse(&packet, q->ethertype, q->data, q->len, q->vlan,
+    net_packet_parse(&packet, q->ethertype, q->data, q->len, PROXY_NO_VLAN,
                      (guint8)iface);
     if (q->truncated) {
         packet.kind = NET_KIND_BAD;
@@ -246,7 +246,7 @@ static gboolean link_message(gpointer user, const NetWireHead *h,
             return FALSE;
         }
         net_packet_parse_frame(&packet, frame, len, h->iface);
-        packet.key.vlan = 0; /* the queue does not tell the other one's */
+        packet.key.vlan = PROXY_NO_VLAN;
         net_compare_secondary(s->compare, &packet, buf,
                               g_get_monotonic_time());
         return TRUE;

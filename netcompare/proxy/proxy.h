@@ -21,6 +21,8 @@
 #include "netcompare/proxy/config.h"
 
 #define PROXY_TURN 256 /* packets or frames of one source before the others */
+/* In keys: a netfilter queue does not tell the tag that a frame has. */
+#define PROXY_NO_VLAN 0
 
 typedef struct ProxyPrimary ProxyPrimary;
 typedef struct ProxySecondary ProxySecondary;

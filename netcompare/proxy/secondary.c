@@ -21,6 +21,19 @@
 
 /* --- Into the guest ------------------------------------------------------- */
 
+/* FALSE: not a packet that the rewriter has to see. */
+static gboolean parse(ProxySecondary *s, NetPacket *packet,
+                      const NetFrame *frame, guint iface)
+{
+    if (!net_rewrite_flows(s->rewrite) ||
+        net_packet_parse_frame(packet, frame->data, frame->len,
+                               (guint8)iface) == NET_KIND_BAD) {
+        return FALSE;
+    }
+    packet->key.vlan = PROXY_NO_VLAN;
+    return TRUE;
+}
+
 gboolean secondary_translate(ProxySecondary *s, const NetFrame *frame,
                              guint iface, gboolean inbound)
 {
@@ -29,12 +42,9 @@ gboolean secondary_translate(ProxySecondary *s, const NetFrame *frame,
     gsize ethernet;
     guint8 *at;
 
-    if (!net_rewrite_flows(s->rewrite) ||
-        net_packet_parse_frame(&packet, frame->data, frame->len,
-                               (guint8)iface) != NET_KIND_TCP) {
+    if (!parse(s, &packet, frame, iface)) {
         return FALSE;
     }
-    packet.key.vlan = 0; /* as in the primary's queue */
     ethernet = (gsize)(packet.data - frame->data);
     g_byte_array_set_size(s->scratch, 0);
     g_byte_array_append(s->scratch, frame->data, (guint)frame->len);
@@ -84,6 +94,7 @@ static void on_frame(const NetFrame *frame, gpointer user)
 {
     Standby *b = user;
     ProxySecondary *s = b->proxy->secondary;
+    NetPacket packet;
 
     b->sent++;
     if (s->loading) {
@@ -92,6 +103,9 @@ static void on_frame(const NetFrame *frame, gpointer user)
     }
     net_addresses_learn(b->addresses, frame->data, frame->len, TRUE);
     recent_add(b->recent, frame, s->now);
+    if (parse(s, &packet, frame, b->iface)) {
+        net_rewrite_watch(s->rewrite, &packet, s->now);
+    }
     if (s->wanted && !proxy_send_frame(b->proxy, b->iface, b->sent, frame)) {
         b->unsent++;
     }

@@ -23,30 +23,41 @@
 
 /* --- Rewriting -------------------------------------------------------------- */
 
+/* To the guest; nobody tells by which tap, if this host itself sends. */
+static gboolean translate_inbound(ProxySecondary *s, NetPacket *packet, int iface)
+{
+    guint from = iface >= 0 ? (guint)iface : 0;
+    guint to = iface >= 0 ? from + 1 : s->proxy->config->n_taps;
+
+    for (guint i = from; i < to; i++) {
+        packet->key.iface = (guint8)i;
+        if (net_rewrite_inbound(s->rewrite, packet, s->scratch->data, FALSE,
+                                s->now)) {
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
 static void on_packet(const NetQueued *q, gpointer user)
 {
     ProxySecondary *s = user;
-    NetNfqueue *queue = s->proxy->queue;
-    int iface = proxy_iface(s->proxy, q->physindev);
-    gboolean outbound = iface >= 0, changed = FALSE;
+    int from = proxy_iface(s->proxy, q->physindev);
+    gboolean changed = FALSE;
     NetPacket packet;
 
-    /* To the guest: which of its interfaces does not matter to one tap. */
-    if (!outbound) {
-        iface = proxy_iface(s->proxy, q->physoutdev);
-    }
     if (!q->truncated &&
-        net_packet_parse(&packet, q->ethertype, q->data, q->len, q->vlan,
-                         (guint8)MAX(iface, 0)) == NET_KIND_TCP) {
+        net_packet_parse(&packet, q->ethertype, q->data, q->len, PROXY_NO_VLAN,
+                         (guint8)MAX(from, 0)) != NET_KIND_BAD) {
         g_byte_array_set_size(s->scratch, 0);
         g_byte_array_append(s->scratch, q->data, (guint)q->len);
-        changed = outbound
+        changed = from >= 0
                       ? net_rewrite_outbound(s->rewrite, &packet,
                                              s->scratch->data, FALSE, s->now)
-                      : net_rewrite_inbound(s->rewrite, &packet,
-                                            s->scratch->data, FALSE, s->now);
+                      : translate_inbound(s, &packet,
+                                          proxy_iface(s->proxy, q->physoutdev));
     }
-    net_nfqueue_accept(queue, q->id, changed ? s->scratch->data : NULL,
+    net_nfqueue_accept(s->proxy->queue, q->id, changed ? s->scratch->data : NULL,
                        changed ? q->len : 0);
 }
 
