@@ -159,10 +159,8 @@ void pair_start(End *primary, End *secondary, const char *folder, char **at)
 {
     g_autofree char *unix_at = g_strdup_printf("unix:%s/link", folder);
 
-    end_start(secondary, FALSE, folder ? unix_at : "127.0.0.1:0", NULL, 0);
-    *at = folder
-              ? g_strdup(unix_at)
-              : g_strdup_printf("127.0.0.1:%u", net_link_port(secondary->link));
+    *at = folder ? g_strdup(unix_at) : free_at();
+    end_start(secondary, FALSE, *at, NULL, 0);
     end_start(primary, TRUE, *at, NULL, 0);
     WAIT(primary->ups == 1 && secondary->ups == 1);
 }
@@ -233,6 +231,26 @@ gboolean frame_send(End *e, guint64 number, gsize max)
 
     frame_fill(bytes, number, len);
     return net_link_send(e->link, &h, iov, 3);
+}
+
+char *free_at(void)
+{
+    static guint16 next;
+
+    if (!next) {
+        next = 12000 + getpid() % 16000; /* other tests run, too */
+    }
+    for (;;) {
+        g_autofree char *at = g_strdup_printf("127.0.0.1:%u", next++);
+        g_autoptr(ColoAddr) addr = colo_addr_parse(at, NULL);
+        int fd = colo_addr_listen(addr, NULL);
+
+        g_assert_cmpint(next, <, 32000);
+        if (fd >= 0) {
+            close(fd);
+            return g_steal_pointer(&at);
+        }
+    }
 }
 
 int raw_listen(char **at)

@@ -78,6 +78,12 @@ void frame_fill(guint8 *out, guint64 number, gsize len);
 /* FALSE: the link refused it. */
 gboolean frame_send(End *e, guint64 number, gsize max);
 
+/*
+ * "127.0.0.1:PORT" where nobody listens, with a port that the kernel gives to
+ * nobody meanwhile.
+ */
+char *free_at(void);
+
 /* Sockets that speak by hand; blocking, closed by the caller. */
 int raw_listen(char **at);     /* 127.0.0.1, a free port */
 int raw_accept(int listen_fd); /* turns meanwhile */

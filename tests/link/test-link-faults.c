@@ -347,11 +347,10 @@ static void kill_it(GPid pid)
 /* A peer that is killed is missed at once; the next one is found soon. */
 static void test_killed(void)
 {
-    g_autofree char *at = NULL;
+    g_autofree char *at = free_at();
     GPid pid;
     End p;
 
-    close(raw_listen(&at)); /* a port that is free */
     pid = spawn_secondary(at);
     capture_start();
     end_start(&p, TRUE, at, NULL, 0);

@@ -89,7 +89,7 @@ static void test_rate(gconstpointer tcp)
     End p;
 
     if (tcp) {
-        close(raw_listen(&at)); /* a port that is free */
+        at = free_at();
     } else {
         at = g_strdup_printf("unix:%s/link", folder);
     }
