@@ -327,7 +327,9 @@ static gboolean conn_dispatch(GSource *source, GSourceFunc unused,
     }
     if (!c->failed && c->wants_room && !c->out.bytes) {
         c->wants_room = FALSE;
-        c->link->ops.room(c->link->user);
+        if (c->link->ops.room) {
+            c->link->ops.room(c->link->user);
+        }
     }
     if (c->failed) {
         net_link_ended(c->link, c);

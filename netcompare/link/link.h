@@ -50,7 +50,10 @@ typedef struct NetLinkOps {
      */
     gboolean (*message)(gpointer user, const NetWireHead *h, const guint8 *data,
                         NetBuf *buf, GError **error);
-    /* The queue is empty again after a send was refused for want of room. */
+    /*
+     * The queue is empty again after a send was refused for want of room.
+     * May be NULL.
+     */
     void (*room)(gpointer user);
 } NetLinkOps;
 

@@ -97,6 +97,20 @@ static void test_takes_nothing(void)
     end_stop(&s);
 }
 
+static void no_up(gpointer user, const NetHello *hello)
+{
+}
+
+static void no_down(gpointer user, const char *why)
+{
+}
+
+static gboolean no_message(gpointer user, const NetWireHead *h,
+                           const guint8 *data, NetBuf *buf, GError **error)
+{
+    return TRUE;
+}
+
 /*
  * A queue that is full refuses frames, not words; what was taken arrives
  * whole and in order, and room is told when it has left.
@@ -169,6 +183,40 @@ static void test_slow_reader(void)
     net_buf_pool_free(pool);
     close(fd);
     end_stop(&s);
+}
+
+/* One who does not care about room is not told. */
+static void test_no_room_func(void)
+{
+    static const NetLinkOps ops = {no_up, no_down, no_message, NULL};
+    NetLinkConfig config = {.max_queue = 1};
+    g_autoptr(NetHello) ours = hello_of(FALSE), hello = hello_of(TRUE);
+    g_autofree char *at = free_at();
+    g_autoptr(ColoAddr) addr = colo_addr_parse(at, NULL);
+    g_autofree guint8 *bytes = g_malloc0(NET_WIRE_MAX);
+    struct iovec iov = {bytes, NET_WIRE_MAX};
+    NetWireHead h = {.len = NET_WIRE_MAX, .type = NET_WIRE_FRAME};
+    g_autoptr(GError) error = NULL;
+    NetLinkStats stats;
+    NetLink *l;
+    int fd;
+
+    config.listen = addr;
+    l = net_link_new(&config, ours, &ops, NULL, &error);
+    g_assert_no_error(error);
+    fd = raw_join(at);
+    raw_say_hello(fd, hello);
+    WAIT(net_link_is_up(l));
+    while (net_link_send(l, &h, &iov, 1)) {
+    }
+    do {
+        raw_expect(fd, NET_WIRE_FRAME);
+        net_link_stats(l, &stats);
+    } while (stats.queued);
+    turns(20);
+    g_assert_true(net_link_is_up(l));
+    close(fd);
+    net_link_free(l);
 }
 
 /* Noise at the door does not disturb those inside, and is not logged twice. */
@@ -461,6 +509,7 @@ int main(int argc, char **argv)
     g_test_add_func("/link-faults/silent", test_silent);
     g_test_add_func("/link-faults/takes-nothing", test_takes_nothing);
     g_test_add_func("/link-faults/slow-reader", test_slow_reader);
+    g_test_add_func("/link-faults/no-room-func", test_no_room_func);
     g_test_add_func("/link-faults/noise-at-the-door", test_noise_at_the_door);
     g_test_add_func("/link-faults/wrong-words", test_wrong_words);
     g_test_add_func("/link-faults/no-hello", test_no_hello);
