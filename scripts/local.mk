@@ -3,6 +3,9 @@
 # What scripts/check needs of make, and the unit tests under valgrind.
 EXTRA_DIST += .ci/run scripts/check scripts/demo scripts/lib.sh
 
+# For operators
+dist_sbin_SCRIPTS = scripts/colo-net
+
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 	--errors-for-leak-kinds=definite --show-leak-kinds=definite \
 	--fair-sched=yes --suppressions=$(abs_top_srcdir)/tests/valgrind.supp

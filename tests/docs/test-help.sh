@@ -30,6 +30,8 @@ same_options()
 check "colod(8) has colod's options" same_options colod.8.pod colod --help
 check "coloctl(1) has coloctl's options" \
     same_options coloctl.1.pod coloctl --help
+check "colo-net(8) has colo-net's options" \
+    same_options colo-net.8.pod "$COLO_SRCDIR/scripts/colo-net" --help
 # --help has no entry of its own: it is QEMU's
 colo_qemu_help()
 {
@@ -67,6 +69,9 @@ check "colo(7) has all states" each_in "$docs/colo.7.pod" \
         "$src/engine/replica-states.c")
 check "coloctl(1) has all commands of coloctl" each_in "$docs/coloctl.1.pod" \
     $(coloctl --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
+check "colo-net(8) has all commands of colo-net" each_in "$docs/colo-net.8.pod" \
+    $("$COLO_SRCDIR/scripts/colo-net" --help |
+        sed -n '/^Commands:/,/^$/s/^  \([a-z][a-z]*\) .*/\1/p')
 
 # Every option in the README is one of the programs'; its commands exist
 readme_options()

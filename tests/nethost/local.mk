@@ -9,7 +9,8 @@ NETHOST_TESTS = \
 	tests/nethost/test-announce \
 	tests/nethost/test-announce-net
 check_PROGRAMS += $(NETHOST_TESTS)
-TESTS += $(NETHOST_TESTS)
+dist_check_SCRIPTS += tests/nethost/test-colo-net.sh
+TESTS += $(NETHOST_TESTS) tests/nethost/test-colo-net.sh
 NETHOST_LIBS = libcolohost.la $(UNIT_LIBS)
 NETNS = tests/nethost/netns.c tests/nethost/netns.h
 
