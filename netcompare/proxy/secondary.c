@@ -442,8 +442,7 @@ gboolean proxy_secondary_start(Proxy *p, GError **error)
     s->rewrite = net_rewrite_new((guint)c->max_flows);
     s->scratch = g_byte_array_new();
     s->standbys = g_new0(Standby, c->n_taps);
-    /* What an earlier run left behind. */
-    if (!c->no_rules && !net_rules_remove(c->name, NET_RULES_REWRITE, error)) {
+    if (!takeover_prepare(s, error)) {
         return FALSE;
     }
     for (guint i = 0; i < c->n_taps; i++) {

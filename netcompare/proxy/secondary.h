@@ -39,6 +39,7 @@ struct ProxySecondary {
     gboolean loading;       /* between load and run */
     gboolean alone;         /* taken over */
     gboolean rules;         /* NET_RULES_REWRITE are in force */
+    guint rewriting;        /* source of the queue that they fill */
     guint round;            /* of announcing */
     guint timer, ticks, announcing;
 };
@@ -52,6 +53,11 @@ gboolean secondary_translate(ProxySecondary *s, const NetFrame *frame,
 
 /* --- takeover.c ----------------------------------------------------------- */
 
+/*
+ * Make the rules for rewriting ahead of time, since that takes a while.  As
+ * long as nobody listens to their queue packets pass it.
+ */
+gboolean takeover_prepare(ProxySecondary *s, GError **error);
 gboolean takeover_begin(ProxySecondary *s, GError **error);
 /* Connections that need rewriting may have ended. */
 void takeover_tick(ProxySecondary *s);

@@ -70,17 +70,9 @@ static gboolean read_queue(gpointer user, GError **error)
                             error) >= 0;
 }
 
-/* The kernel cuts large packets and finishes checksums: they are rewritten. */
-static gboolean start_rewriting(ProxySecondary *s, GError **error)
+gboolean takeover_prepare(ProxySecondary *s, GError **error)
 {
-    Proxy *p = s->proxy;
-    const ProxyConfig *c = p->config;
-    const NetNfqueueConfig queue = {
-        .queue_num = (guint16)c->queue_num,
-        .max_packets = QUEUE_PACKETS,
-        .rcvbuf = QUEUE_RCVBUF,
-        .gso = FALSE,
-    };
+    const ProxyConfig *c = s->proxy->config;
     const NetRulesConfig rules = {
         .name = c->name,
         .taps = (const char *const *)c->taps,
@@ -89,20 +81,33 @@ static gboolean start_rewriting(ProxySecondary *s, GError **error)
         .bypass = TRUE,
     };
 
-    p->queue = net_nfqueue_new(&queue, error);
-    if (!p->queue) {
-        return FALSE;
-    }
-    proxy_add_fd(p, net_nfqueue_fd(p->queue), read_queue, s);
     if (c->no_rules) {
         g_autofree char *text = net_rules_format(&rules, NET_RULES_REWRITE);
 
-        colo_log_warn("%u connections need these rules (--no-rules):\n%s",
-                      net_rewrite_flows(s->rewrite), text);
+        colo_log_info("no rules are made (--no-rules); needed are:\n%s", text);
         return TRUE;
     }
     s->rules = TRUE;
     return net_rules_add(&rules, NET_RULES_REWRITE, error);
+}
+
+/* The kernel cuts large packets and finishes checksums: they are rewritten. */
+static gboolean start_rewriting(ProxySecondary *s, GError **error)
+{
+    Proxy *p = s->proxy;
+    const NetNfqueueConfig queue = {
+        .queue_num = (guint16)p->config->queue_num,
+        .max_packets = QUEUE_PACKETS,
+        .rcvbuf = QUEUE_RCVBUF,
+        .gso = FALSE,
+    };
+
+    p->queue = net_nfqueue_new(&queue, error);
+    if (!p->queue) {
+        return FALSE;
+    }
+    s->rewriting = proxy_add_fd(p, net_nfqueue_fd(p->queue), read_queue, s);
+    return TRUE;
 }
 
 /* --- On the bridge ------------------------------------------------------------ */
@@ -205,10 +210,13 @@ gboolean takeover_begin(ProxySecondary *s, GError **error)
     return TRUE;
 }
 
+/* The kernel drops what waits for a verdict; that is TCP, and sent again. */
 static void stop_rewriting(ProxySecondary *s)
 {
     g_autoptr(GError) error = NULL;
 
+    g_clear_handle_id(&s->rewriting, g_source_remove);
+    g_clear_pointer(&s->proxy->queue, net_nfqueue_free);
     if (s->rules &&
         !net_rules_remove(s->proxy->config->name, NET_RULES_REWRITE, &error)) {
         colo_log_warn("%s", error->message);
@@ -218,8 +226,8 @@ static void stop_rewriting(ProxySecondary *s)
 
 void takeover_tick(ProxySecondary *s)
 {
-    if (s->rules && !net_rewrite_flows(s->rewrite)) {
-        colo_log_info("the last rewritten connection has ended");
+    if ((s->rules || s->rewriting) && !net_rewrite_flows(s->rewrite)) {
+        colo_log_info("no connection is rewritten any more");
         stop_rewriting(s);
     }
 }
