@@ -9,6 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define EXIT_MS 300
+
 static void count_degraded(ColoStatus *s)
 {
     gint64 now = g_get_monotonic_time();
@@ -218,8 +220,11 @@ gboolean colo_engine_vm_died(ColoEngine *e)
 {
     struct pollfd p = {.fd = e->pidfd, .events = POLLIN};
 
-    /* A process that dies closes its sockets just before it is gone. */
-    gboolean died = e->pidfd < 0 || poll(&p, 1, 50) > 0;
+    /*
+     * A process that dies closes its sockets just before it is gone; on a
+     * busy host its other threads take their time.
+     */
+    gboolean died = e->pidfd < 0 || poll(&p, 1, EXIT_MS) > 0;
 
     /* Its last words may be there still: that the guest shut down. */
     if (died && e->vm) {

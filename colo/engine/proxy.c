@@ -256,16 +256,15 @@ static void take_checkpoint(ColoProxy *p, JsonObject *data)
 {
     const char *cause = colo_json_get_string(data, "cause");
     const char *flow = colo_json_get_string(data, "flow");
-    g_autofree char *text = NULL, *line = NULL;
+    g_autofree char *name = line_of(cause ? cause : "unknown");
+    g_autofree char *where = line_of(flow ? flow : "");
 
     colo_status_lock(p->status);
-    colo_status_count(p->status->causes, cause ? cause : "unknown");
+    colo_status_count(p->status->causes, name);
     colo_status_unlock(p->status);
-    text = g_strdup_printf("%s%s%s", cause ? cause : "unknown",
-                           flow ? " " : "", flow ? flow : "");
-    line = line_of(text);
     if (!p->request) {
-        p->request = g_strdup_printf("divergence: %s", line);
+        p->request = g_strdup_printf("divergence: %s%s%s", name,
+                                     *where ? " " : "", where);
     }
 }
 
@@ -282,6 +281,13 @@ static void on_event(const char *event, JsonObject *data, gint64 time_us,
         take_checkpoint(p, data);
     } else if (!strcmp(event, "COLO_PROXY_STALLED")) {
         p->stalled = TRUE;
+    } else if (!strcmp(event, "COLO_PROXY_TAKEOVER")) {
+        const char *tap = colo_json_get_string(data, "interface");
+        const char *bridge = colo_json_get_string(data, "bridge");
+        g_autofree char *from = line_of(tap ? tap : "?");
+        g_autofree char *to = line_of(bridge ? bridge : "?");
+
+        colo_log_info("the guest is heard: %s is on %s", from, to);
     }
 }
 
@@ -292,14 +298,16 @@ static gboolean attached(ColoProxy *p, JsonNode *node)
                                                  : NULL;
     const char *role = o ? colo_json_get_string(o, "role") : NULL;
     const char *mode = o ? colo_json_get_string(o, "mode") : NULL;
+    gboolean ready = FALSE;
 
+    p->ever = TRUE;
     if (role && strcmp(role, p->primary ? "primary" : "secondary")) {
         set_why(p, "the proxy at %s is not the %s's", p->path,
                 p->primary ? "primary" : "secondary");
         drop(p);
         return FALSE;
     }
-    p->ever = p->attached = TRUE;
+    p->attached = TRUE;
     if (mode && !strcmp(mode, "block")) {
         p->lasting = "colo-proxy-block"; /* by a colod before us */
         p->holding = FALSE;
@@ -312,7 +320,7 @@ static gboolean attached(ColoProxy *p, JsonNode *node)
     if (!p->peer_ready) {
         set_why(p, "the proxy is not connected to the peer's yet");
     }
-    if (o && json_object_has_member(o, "ready")) {
+    if (o && colo_json_get_bool(o, "ready", &ready) && ready) {
         take_peer(p, o);
     }
     show(p);

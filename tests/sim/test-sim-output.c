@@ -151,13 +151,18 @@ static const SimLine *change(GArray *guest, gint64 at, gboolean after)
     return found;
 }
 
-/* Each of these commands came between those changes of the guest. */
+/*
+ * Each of these commands came between those changes of the guest; the last
+ * one may be going on just now.
+ */
 static void check_between(Rig *r, Side *s, const char *word, const char *before,
                           const char *after)
 {
-    g_autoptr(GArray) guest = sim_log_read(s->guest_log);
     g_autoptr(GArray) proxy = sim_log_read(s->proxy_log);
+    g_autoptr(GArray) guest = sim_log_read(s->guest_log);
+    const SimLine *last = sim_log_last(proxy, word, 0);
 
+    g_assert_nonnull(last);
     for (guint i = 0; i < proxy->len; i++) {
         const SimLine *l = &g_array_index(proxy, SimLine, i), *b, *a;
 
@@ -167,7 +172,7 @@ static void check_between(Rig *r, Side *s, const char *word, const char *before,
             must(r, b && g_str_equal(b->word, before),
                  "%s %" G_GUINT64_FORMAT " came after %s", word, l->step,
                  b ? b->word : "nothing");
-            must(r, a && g_str_equal(a->word, after),
+            must(r, a ? g_str_equal(a->word, after) : l == last,
                  "%s %" G_GUINT64_FORMAT " came before %s", word, l->step,
                  a ? a->word : "nothing");
         }
@@ -182,18 +187,15 @@ static void test_order(void)
         WatchEvent e;
 
         wait_said(r, &r->sec, "load", n + 5);
-        proc_signal(r->pri.colod, SIGSTOP); /* no checkpoint is under way */
-        g_usleep(50 * 1000);
         check_between(r, &r->pri, "capture", "stop", "cont");
         if (periodic) {
             g_assert_cmpuint(said(&r->sec, "run"), ==, 0);
         } else {
             check_between(r, &r->sec, "run", "load", "cont");
-            g_assert_cmpuint(said(&r->sec, "run"), ==, said(&r->sec, "load"));
+            n = said(&r->sec, "run");
+            g_assert_cmpuint(n, >=, 4);
+            g_assert_cmpuint(said(&r->sec, "load"), >=, n);
         }
-        proc_signal(r->pri.colod, SIGCONT);
-        n = said(&r->pri, "commit");
-        wait_said(r, &r->pri, "commit", n);
         g_assert_cmpuint(said(&r->pri, "pass"), ==, 0);
         take_over(r);
         check_between(r, &r->sec, "run", "load", "cont");
