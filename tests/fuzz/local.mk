@@ -34,8 +34,17 @@ TESTS += tests/fuzz/replay-packet
 tests_fuzz_replay_packet_SOURCES = tests/fuzz/fuzz-packet.c $(FUZZ_REPLAY)
 tests_fuzz_replay_packet_LDADD = libcolorewrite.la libcolopacket.la $(UNIT_LIBS)
 
+check_PROGRAMS += tests/fuzz/replay-link
+TESTS += tests/fuzz/replay-link
+tests_fuzz_replay_link_SOURCES = tests/fuzz/fuzz-link.c $(FUZZ_REPLAY)
+tests_fuzz_replay_link_LDADD = $(LINK_TEST_LIBS)
+
 # The search for new ones
 if FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz-link
+tests_fuzz_fuzz_link_SOURCES = tests/fuzz/fuzz-link.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_link_LDADD = $(LINK_TEST_LIBS)
+tests_fuzz_fuzz_link_LDFLAGS = $(FUZZ_LINK)
 noinst_PROGRAMS += tests/fuzz/fuzz-packet
 tests_fuzz_fuzz_packet_SOURCES = tests/fuzz/fuzz-packet.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_packet_LDADD = $(tests_fuzz_replay_packet_LDADD)
