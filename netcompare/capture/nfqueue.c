@@ -100,7 +100,7 @@ static gboolean open_socket(NetNfqueue *q, gsize rcvbuf, GError **error)
 static gboolean send_config(NetNfqueue *q, const NetNfqueueConfig *config,
                             GError **error)
 {
-    char out[256];
+    char out[256] = {0}; /* padding, too */
     const guint32 flags = config->gso ? NFQA_CFG_F_GSO : 0;
     struct nlmsghdr *m = nfq_nlmsg_put(out, NFQNL_MSG_CONFIG, q->num);
 
@@ -171,7 +171,7 @@ NetNfqueue *net_nfqueue_new(const NetNfqueueConfig *config, GError **error)
     q->proc = -1;
     q->pool = net_buf_pool_new(NFQ_MESSAGE_MAX, SPARE_BUFS);
     q->waiting = net_waiting_new();
-    q->out = g_malloc(NFQ_OUT_SIZE);
+    q->out = g_malloc0(NFQ_OUT_SIZE);
     if (!open_socket(q, config->rcvbuf, error) ||
         !send_config(q, config, error) || !check_bound(q, error)) {
         net_nfqueue_free(q);

@@ -76,7 +76,7 @@ gboolean test_net_run(TestNet *n, TestPlace where, char **out,
     test_net_leave(n);
     if (!ok && !out)
         g_test_message("%s: %s", command, said ? said : "not there");
-    if (out)
+    if (!ok && out)
         *out = g_strdup_printf("%s: %s", command,
                                said ? g_strchomp(said) : "not there");
     return ok;

@@ -32,7 +32,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(TestNet, test_net_free)
 void test_net_enter(TestNet *n, TestPlace where);
 void test_net_leave(TestNet *n);
 
-/* FALSE: the command failed; what it said is in *out, if that is not NULL. */
+/* FALSE: the command failed; then *out, if not NULL, is what it said. */
 gboolean test_net_run(TestNet *n, TestPlace where, char **out,
                       const char *format, ...) G_GNUC_PRINTF(4, 5);
 void test_net_sysctl(TestNet *n, TestPlace where, const char *name,
