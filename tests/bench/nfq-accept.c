@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "netcompare/capture/nfqueue.h"
 
@@ -29,12 +30,16 @@ static void accept_it(const NetQueued *p, gpointer user)
 static void print_stats(const NetNfqueue *q)
 {
     NetNfqueueStats s;
+    struct rusage use;
 
     net_nfqueue_stats(q, &s);
+    getrusage(RUSAGE_SELF, &use);
     g_print("packets %" G_GUINT64_FORMAT " bytes %" G_GUINT64_FORMAT
             " batches %" G_GUINT64_FORMAT " kernel-dropped %" G_GUINT64_FORMAT
-            " lost-messages %" G_GUINT64_FORMAT "\n",
-            s.packets, s.bytes, s.batches, s.kernel_dropped, s.lost_messages);
+            " lost-messages %" G_GUINT64_FORMAT " user-ms %ld system-ms %ld\n",
+            s.packets, s.bytes, s.batches, s.kernel_dropped, s.lost_messages,
+            use.ru_utime.tv_sec * 1000 + use.ru_utime.tv_usec / 1000,
+            use.ru_stime.tv_sec * 1000 + use.ru_stime.tv_usec / 1000);
 }
 
 int main(int argc, char **argv)
