@@ -49,6 +49,9 @@ static const struct {
 #define N_SETTINGS G_N_ELEMENTS(settings)
 #define NOT_THERE  (-1) /* this kernel has no IPv6 */
 
+/* A tap is not put onto a bridge between the look and its removal */
+static GMutex removing;
+
 static char *setting_path(guint i, const char *tap)
 {
     return g_strdup_printf("net/%s/conf/%s/%s", settings[i].family, tap,
@@ -201,7 +204,7 @@ static gboolean silence(NetHost *h, const NetLink *cut, const char *tap,
     return apply_settings(tap, values, error);
 }
 
-gboolean net_host_isolate(NetHost *h, const char *tap, GError **error)
+static gboolean isolate(NetHost *h, const char *tap, GError **error)
 {
     NetLink port, cut;
     char name[16];
@@ -241,6 +244,16 @@ gboolean net_host_isolate(NetHost *h, const char *tap, GError **error)
            net_link_set_master(h, &port, &cut, error) &&
            net_port_set_group_fwd_mask(h, &port, GROUP_FWD_MASK, error) &&
            (port.dev.up || net_link_set_up(h, &port, TRUE, error));
+}
+
+gboolean net_host_isolate(NetHost *h, const char *tap, GError **error)
+{
+    gboolean ok;
+
+    g_mutex_lock(&removing);
+    ok = isolate(h, tap, error);
+    g_mutex_unlock(&removing);
+    return ok;
 }
 
 /* Our bridge, if it is there: TRUE with an index of 0 if not. */
@@ -284,8 +297,16 @@ gboolean net_host_unisolate(NetHost *h, const char *tap, GError **error)
 
 gboolean net_host_drop_cut(NetHost *h, const char *tap, GError **error)
 {
-    NetLink cut;
+    NetLink cut, port;
+    gboolean ok;
 
-    return find_cut(h, tap, &cut, error) &&
-           (!cut.dev.index || net_link_del(h, &cut, error));
+    g_mutex_lock(&removing);
+    ok = find_cut(h, tap, &cut, error);
+    if (ok && cut.dev.index &&
+        (!net_link_get(h, tap, 0, &port, NULL) ||
+         port.dev.master != cut.dev.index)) {
+        ok = net_link_del(h, &cut, error);
+    }
+    g_mutex_unlock(&removing);
+    return ok;
 }

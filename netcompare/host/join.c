@@ -11,6 +11,9 @@
 #include "colo/log.h"
 #include "netcompare/host/netlink.h"
 
+/* Until our bridge, on which nothing is any more, is removed */
+#define LEFTOVER_MS 1000
+
 static gboolean get_bridge(NetHost *h, const char *name, NetLink *bridge,
                            GError **error)
 {
@@ -132,6 +135,36 @@ static void move_addresses(NetHost *h, const NetLink *port,
     }
 }
 
+/*
+ * The kernel takes some ten milliseconds to remove a bridge, and lets nobody
+ * change interfaces meanwhile.  Clients wait for other taps of the same guest
+ * and for announcements, but nobody for this.
+ */
+static gpointer remove_cut(gpointer data)
+{
+    g_autofree char *tap = data;
+    g_autoptr(GError) error = NULL;
+    NetHost *h;
+
+    g_usleep(LEFTOVER_MS * 1000);
+    h = net_host_new(&error);
+    if (!h || !net_host_drop_cut(h, tap, &error)) {
+        colo_log_warn("%s", error->message);
+    }
+    net_host_free(h);
+    return NULL;
+}
+
+static void remove_cut_later(NetHost *h, const char *tap, const char *cut)
+{
+    NetLink link;
+
+    if (net_link_get(h, cut, 0, &link, NULL)) {
+        g_thread_unref(
+            g_thread_new("colo-net-tidy", remove_cut, g_strdup(tap)));
+    }
+}
+
 gboolean net_host_join(NetHost *h, const char *tap, const char *bridge_name,
                        const guint8 (*macs)[6], guint n_macs, GError **error)
 {
@@ -163,5 +196,6 @@ gboolean net_host_join(NetHost *h, const char *tap, const char *bridge_name,
     if (forwards) {
         move_addresses(h, &port, macs, n_macs);
     }
-    return net_host_drop_cut(h, tap, error);
+    remove_cut_later(h, tap, cut);
+    return TRUE;
 }

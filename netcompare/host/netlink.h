@@ -65,7 +65,10 @@ gboolean net_port_set_group_fwd_mask(NetHost *h, const NetLink *port,
 gboolean net_port_move_fdb(NetHost *h, const NetLink *port,
                            const guint8 mac[6], GError **error);
 
-/* Remove the bridge that cut this tap off, if it is there. */
+/*
+ * Remove the bridge that cut this tap off, if it is there and has lost the
+ * tap to another one.
+ */
 gboolean net_host_drop_cut(NetHost *h, const char *tap, GError **error);
 
 #endif

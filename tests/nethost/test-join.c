@@ -105,7 +105,6 @@ static void test_join(void)
 
     join(&f);
     g_assert_cmpstr(get(&f, "tap0").master_name, ==, "br0");
-    g_assert_false(exists(&f, "tap0-colo"));
     /* The stale entry has moved, so nothing goes to the old place */
     g_assert_true(passes(f.client, f.guest, macs[0], client_mac, 1000));
     g_assert_false(passes(f.client, f.uplink, macs[0], client_mac, 100));
@@ -137,6 +136,39 @@ static void test_vlan_filtering(void)
     g_assert_true(passes(f.client, f.guest, macs[1], client_mac, 1000));
     g_assert_false(passes(f.client, f.uplink, macs[1], client_mac, 100));
     g_assert_true(passes(f.guest, f.client, client_mac, macs[0], 1000));
+    teardown(&f);
+}
+
+/* Our bridge goes away, not if the tap is cut off again meanwhile. */
+static void test_tidy(void)
+{
+    g_autoptr(GError) error = NULL;
+    gint64 end;
+    Host f;
+
+    if (!netns_enter()) {
+        return;
+    }
+    setup(&f, "stp_state 0");
+    join(&f);
+    end = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+    while (exists(&f, "tap0-colo")) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(20 * 1000);
+    }
+    netns_run("ip link set tap0 nomaster");
+    net_host_isolate(f.net, "tap0", &error);
+    g_assert_no_error(error);
+
+    join(&f);
+    netns_run("ip link set tap0 nomaster");
+    net_host_isolate(f.net, "tap0", &error);
+    g_assert_no_error(error);
+    end = g_get_monotonic_time() + 2 * G_USEC_PER_SEC;
+    while (g_get_monotonic_time() < end) {
+        g_assert_cmpstr(get(&f, "tap0").master_name, ==, "tap0-colo");
+        g_usleep(50 * 1000);
+    }
     teardown(&f);
 }
 
@@ -269,6 +301,7 @@ int main(int argc, char *argv[])
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/join/join", test_join);
+    g_test_add_func("/join/tidy", test_tidy);
     g_test_add_func("/join/vlan-filtering", test_vlan_filtering);
     g_test_add_func("/join/mtu", test_mtu);
     g_test_add_func("/join/stp", test_stp);
