@@ -61,8 +61,8 @@ int net_nfqueue_read(NetNfqueue *q, guint max, NetQueuedFunc on_packet,
  * Verdicts; gathered until the flush, and executed in the order of the calls.
  * One on an id that does not wait is ignored.  data NULL: as it is.  Else the
  * packet becomes these at most 65531 bytes, which are copied; all its
- * checksums must be right, also in a GSO packet: the kernel takes them as
- * finished.
+ * checksums must be right, also in a GSO packet (which stays whole): the
+ * kernel takes them as finished.
  */
 void net_nfqueue_accept(NetNfqueue *q, guint32 id, const guint8 *data, gsize len);
 void net_nfqueue_drop(NetNfqueue *q, guint32 id);

@@ -250,14 +250,11 @@ static void test_multicast(void)
     }
 }
 
-/* Fragments come one by one where nothing on the host reassembles them. */
-static void test_fragments(void)
+/* Datagram 5 of 2000 bytes, in two. */
+static void send_fragments(TestQueue *t)
 {
-    g_autoptr(TestQueue) t = test_queue_new(1500, NULL);
     g_autoptr(GByteArray) whole = test_queue_datagram(IPV4, 5, 2000);
 
-    if (!t)
-        return;
     for (guint i = 0; i < 2; i++) {
         const guint at = i * 1000, len = i ? whole->len - 1020 : 1000;
         GByteArray *f = g_byte_array_new();
@@ -269,13 +266,11 @@ static void test_fragments(void)
         net_put16(f->data + 10, 0);
         net_put16(f->data + 10, net_sum_fold(net_sum(f->data, 20, 0)));
         test_queue_send(t, CLIENT, NULL, IPV4, f);
-        test_queue_take(t, 1);
-        g_assert_cmpint(test_queue_held(t, i)->p.kind, ==, NET_KIND_FRAGMENT);
-        g_assert_cmpuint(test_queue_held(t, i)->p.fragment_at, ==, at);
     }
-    accept_held(t, 0);
-    accept_held(t, 1);
-    test_queue_flush(t);
+}
+
+static void expect_fragments(TestQueue *t)
+{
     for (guint i = 0; i < 2; i++) {
         NetPacket p;
         g_autoptr(GByteArray) frame = test_queue_frame(t->rx, 10000, &p);
@@ -284,6 +279,48 @@ static void test_fragments(void)
         g_assert_cmpint(p.kind, ==, NET_KIND_FRAGMENT);
         g_assert_cmpuint(p.fragment_at, ==, i * 1000);
     }
+}
+
+/* Fragments come one by one where nothing on the host reassembles them. */
+static void test_fragments(void)
+{
+    g_autoptr(TestQueue) t = test_queue_new(1500, NULL);
+
+    if (!t)
+        return;
+    send_fragments(t);
+    test_queue_take(t, 2);
+    for (guint i = 0; i < 2; i++) {
+        g_assert_cmpint(test_queue_held(t, i)->p.kind, ==, NET_KIND_FRAGMENT);
+        g_assert_cmpuint(test_queue_held(t, i)->p.fragment_at, ==, i * 1000);
+        accept_held(t, i);
+    }
+    test_queue_flush(t);
+    expect_fragments(t);
+}
+
+/* Where the host tracks connections they come whole, and leave as they were. */
+static void test_fragments_tracked(void)
+{
+    g_autoptr(TestQueue) t = test_queue_new(1500, NULL);
+    g_autofree char *why = NULL;
+
+    if (!t)
+        return;
+    if (!test_net_run(t->net, HOST, &why,
+                      "iptables -w -A FORWARD -m conntrack --ctstate "
+                      "ESTABLISHED -j ACCEPT")) {
+        g_test_skip(why);
+        return;
+    }
+    send_fragments(t);
+    test_queue_take(t, 1);
+    g_assert_cmpuint(test_queue_number(&test_queue_held(t, 0)->p), ==, 5);
+    g_assert_cmpuint(test_queue_held(t, 0)->p.payload_len, ==, 2000);
+    test_queue_expect_none(t->rx);
+    accept_held(t, 0);
+    test_queue_flush(t);
+    expect_fragments(t);
 }
 
 static void test_jumbo(void)
@@ -410,6 +447,7 @@ int main(int argc, char **argv)
     g_test_add_func("/nfqueue/not-queued", test_not_queued);
     g_test_add_func("/nfqueue/multicast", test_multicast);
     g_test_add_func("/nfqueue/fragments", test_fragments);
+    g_test_add_func("/nfqueue/fragments-tracked", test_fragments_tracked);
     g_test_add_func("/nfqueue/jumbo", test_jumbo);
     g_test_add_func("/nfqueue/rewrite", test_rewrite);
     g_test_add_func("/nfqueue/second-listener", test_second_listener);
