@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-systemdsystemunit_DATA = systemd/colod@.service
+UNITS = systemd/colod@.service systemd/colo-proxy@.service
+systemdsystemunit_DATA = $(UNITS)
 exampledir = $(docdir)/examples
 dist_example_DATA = systemd/vm0.conf.example
-EXTRA_DIST += systemd/colod@.service.in
-CLEANFILES += systemd/colod@.service
+EXTRA_DIST += systemd/colod@.service.in systemd/colo-proxy@.service.in
+CLEANFILES += $(UNITS)
 
 # Not by configure: sysconfdir is known to make only
-systemd/colod@.service: systemd/colod@.service.in Makefile
+SUFFIXES += .service.in .service
+.service.in.service:
 	$(AM_V_GEN)$(MKDIR_P) $(@D) && \
 	sed -e 's|@sbindir[@]|$(sbindir)|' -e 's|@sysconfdir[@]|$(sysconfdir)|' \
-		$(srcdir)/systemd/colod@.service.in >$@.tmp && mv -f $@.tmp $@
+		$< >$@.tmp && mv -f $@.tmp $@
+$(UNITS): Makefile

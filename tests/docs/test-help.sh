@@ -28,6 +28,8 @@ same_options()
 }
 
 check "colod(8) has colod's options" same_options colod.8.pod colod --help
+check "colo-proxy(8) has colo-proxy's options" \
+    same_options colo-proxy.8.pod colo-proxy --help
 check "coloctl(1) has coloctl's options" \
     same_options coloctl.1.pod coloctl --help
 check "colo-net(8) has colo-net's options" \
@@ -63,6 +65,14 @@ check "colo(7) has all commands of the control socket" \
 check "colo(7) has all events" each_in "$docs/colo.7.pod" \
     $(sed -n 's/.*server_emit([^"]*"\(COLO_[A-Z]*\)".*/\1/p' \
         "$src"/engine/*.c | sort -u)
+proxy=$COLO_SRCDIR/netcompare/proxy
+check "colo-proxy(8) has all commands of its control socket" \
+    each_in "$docs/colo-proxy.8.pod" \
+    $(sed -n 's/^ *{"\([a-z-]*\)", [a-zA-Z_]*, [a-z_]*},$/\1/p' \
+        "$proxy/control.c")
+check "colo-proxy(8) has all its events" each_in "$docs/colo-proxy.8.pod" \
+    $(sed -n 's/.*server_emit([^"]*"\(COLO_[A-Z_]*\)".*/\1/p' "$proxy"/*.c |
+        sort -u)
 check "colo(7) has all states" each_in "$docs/colo.7.pod" \
     $(sed -n '/^const char \*colo_state_name/,/};/{
         s/[^"]*"\([a-z]*\)"[^"]*/\1 /g; /^[a-z ]*$/p }' \
@@ -77,7 +87,7 @@ check "colo-net(8) has all commands of colo-net" each_in "$docs/colo-net.8.pod" 
 readme_options()
 {
     {
-        for program in colod coloctl; do
+        for program in colod colo-proxy coloctl; do
             help_options "$program" --help
         done
         help_options colo_qemu_help
