@@ -410,16 +410,14 @@ static gboolean open_tap(ProxySecondary *s, guint i, GError **error)
     return TRUE;
 }
 
-/* A bridge that is missing is better found now than at the takeover. */
+/* What is wrong with a bridge is better said now than at the takeover. */
 static void check_bridges(Proxy *p)
 {
     for (guint i = 0; i < p->config->n_taps; i++) {
         g_autoptr(GError) error = NULL;
-        NetDev dev;
 
-        if (!net_host_get(p->host, p->config->bridges[i], &dev, &error)) {
-            colo_log_warn("a takeover will fail for want of its bridge: %s",
-                          error->message);
+        if (!net_host_check_bridge(p->host, p->config->bridges[i], &error)) {
+            colo_log_warn("a takeover will not work: %s", error->message);
         }
     }
 }
