@@ -42,6 +42,7 @@ struct ProxyPrimary {
     gboolean stalled;    /* and said so */
     gboolean peer_left;  /* it took over: blocked until colod says pass */
     guint timer, ticks;
+    guint verdicts;      /* source: what the link's messages let go */
     ColoHistogram *latency; /* of what was held, us */
     DivergenceFile *pcap;
     guint64 foreign;     /* queued packets of interfaces that are not ours */
@@ -229,12 +230,26 @@ static void peer_took_over(ProxyPrimary *s)
     }
 }
 
+static gboolean write_verdicts(gpointer user)
+{
+    ProxyPrimary *s = user;
+
+    s->verdicts = 0;
+    proxy_flush(s->proxy);
+    return G_SOURCE_REMOVE;
+}
+
 static gboolean link_message(gpointer user, const NetWireHead *h,
                              const guint8 *data, NetBuf *buf, GError **error)
 {
     Proxy *p = user;
     ProxyPrimary *s = p->primary;
 
+    /* Once for all messages of the link's turn. */
+    if (!s->verdicts) {
+        s->verdicts =
+            g_idle_add_full(G_PRIORITY_DEFAULT, write_verdicts, s, NULL);
+    }
     switch (h->type) {
     case NET_WIRE_FRAME: {
         struct virtio_net_hdr vnet;
@@ -576,6 +591,7 @@ void proxy_primary_stop(Proxy *p)
         return;
     }
     g_clear_handle_id(&s->timer, g_source_remove);
+    g_clear_handle_id(&s->verdicts, g_source_remove);
     if (s->compare) {
         /* In order: what is held leaves rather than being lost. */
         if (p->queue && !s->peer_left && !p->config->fail_closed) {
