@@ -28,7 +28,7 @@
 #define PACKET    32 /* bytes of a datagram */
 #define BATCH     64 /* asked for at once */
 #define WINDOW    8  /* batches on their way, of each flow */
-#define LOST_MS   50
+#define LOST_MS   300 /* longer than a busy machine takes to answer */
 #define WARM_US   300000
 #define FLOWS_MAX 64
 

@@ -5,6 +5,7 @@ PROXY_GUEST_TESTS = \
 	tests/proxy/test-proxy-faults \
 	tests/proxy/test-proxy-takeover
 check_PROGRAMS += $(PROXY_GUEST_TESTS)
+TESTS += $(PROXY_GUEST_TESTS)
 
 PROXY_LOAD = tests/proxy/load.h tests/proxy/load.c
 PROXY_GUEST_LIBS = librig.la $(UNIT_LIBS)

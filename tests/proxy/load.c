@@ -25,6 +25,25 @@ RigSide *load_secondary(Rig *r)
     return r->pri.primary ? &r->sec : &r->pri;
 }
 
+static const char *worst_kind(JsonObject *figures)
+{
+    JsonObject *kinds = json_object_get_object_member(figures, "kinds");
+    g_autoptr(GList) names = json_object_get_members(kinds);
+    const char *worst = "none";
+    double gap = -1;
+
+    for (GList *l = names; l; l = l->next) {
+        double g = json_object_get_double_member(
+            json_object_get_object_member(kinds, l->data), "gap_ms");
+
+        if (g > gap) {
+            gap = g;
+            worst = l->data;
+        }
+    }
+    return worst;
+}
+
 double load_good(JsonObject *figures)
 {
     JsonArray *errors = json_object_get_array_member(figures, "errors");
@@ -33,6 +52,9 @@ double load_good(JsonObject *figures)
     for (guint i = 0; i < json_array_get_length(errors); i++) {
         g_test_message("%s", json_array_get_string_element(errors, i));
     }
+    g_test_message("the longest gap was %.1f ms (%s), connecting %.1f ms", gap,
+                   worst_kind(figures),
+                   json_object_get_double_member(figures, "connect_gap_ms"));
     g_assert_cmpint(json_object_get_int_member(figures, "wrong_bytes"), ==, 0);
     g_assert_cmpint(json_object_get_int_member(figures, "connections_lost"), ==,
                     0);
@@ -60,12 +82,27 @@ void load_wait_protected(Rig *r)
     rig_wait_state(load_secondary(r), "active", RIG_PATIENCE_S);
 }
 
+void load_checkpoint(Rig *r)
+{
+    RigSide *s = load_primary(r);
+
+    /* The first may have begun before. */
+    for (int i = 0; i < 2; i++) {
+        json_node_unref(rig_qmp(&s->ctl, "colo-checkpoint", NULL));
+        rig_wait_checkpoints(s, 1, RIG_PATIENCE_S);
+    }
+}
+
 void load_take_over(Rig *r)
 {
     RigSide *survivor = load_secondary(r);
     gsize since;
 
     rig_power_cut(load_primary(r));
+    if (!r->o.failover) {
+        rig_wait_state(survivor, "paused", RIG_PATIENCE_S);
+        json_node_unref(rig_qmp(&survivor->ctl, "x-colo-lost-heartbeat", NULL));
+    }
     rig_wait_state(survivor, "alone", RIG_PATIENCE_S);
     since = rig_console_size(survivor);
     rig_wait_steps(survivor, 40, RIG_PATIENCE_S);

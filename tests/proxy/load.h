@@ -34,6 +34,9 @@ void load_end(RigClient *c);
 /* Both sides are active, and checkpoints go on. */
 void load_wait_protected(Rig *r);
 
+/* A checkpoint that begins after this call is committed. */
+void load_checkpoint(Rig *r);
+
 /*
  * The primary's host vanishes; the other one has taken over when this
  * returns.  The guest's chain is unbroken.

@@ -97,11 +97,25 @@ static void secondary_guest_stopped(void)
     load_mark(client);
 }
 
+/* What it would have let go passes after a while. */
 static void primary_colod_killed(void)
 {
     rig_kill_colod(&rig->pri, SIGKILL);
+    rig_wait_state(&rig->sec, "paused", RIG_PATIENCE_S);
     load_mark(client);
     rig_start_colod(&rig->pri);
+    load_wait_protected(rig);
+    load_mark(client);
+}
+
+static void secondary_colod_killed(void)
+{
+    guint from = events();
+
+    rig_kill_colod(&rig->sec, SIGKILL);
+    expect_state(from, "unprotected");
+    load_mark(client);
+    rig_start_colod(&rig->sec);
     load_wait_protected(rig);
     load_mark(client);
 }
@@ -109,7 +123,7 @@ static void primary_colod_killed(void)
 /* After all that, a takeover finds what it needs. */
 static void takeover_after_all(void)
 {
-    rig_wait_checkpoints(&rig->pri, 2, RIG_PATIENCE_S);
+    load_checkpoint(rig);
     load_take_over(rig);
     load_mark(client);
 }
@@ -121,6 +135,7 @@ int main(int argc, char **argv)
 
     rig_test_init(&argc, &argv);
     o.proxy = "--compare-timeout 500";
+    o.failover = FALSE; /* a dead colod is not a dead host */
     rig = rig_new_protected(&o);
     client = rig_client_start(rig, SESSIONS);
     g_test_add_func("/faults/primary-proxy-killed", primary_proxy_killed);
@@ -129,6 +144,7 @@ int main(int argc, char **argv)
     g_test_add_func("/faults/link-cut", link_cut);
     g_test_add_func("/faults/secondary-guest-stopped", secondary_guest_stopped);
     g_test_add_func("/faults/primary-colod-killed", primary_colod_killed);
+    g_test_add_func("/faults/secondary-colod-killed", secondary_colod_killed);
     g_test_add_func("/faults/takeover-after-all", takeover_after_all);
     status = g_test_run();
     load_end(client);
