@@ -5,6 +5,7 @@
  * they end.
  */
 #include "colo/log.h"
+#include "netcompare/packet/checksum.h"
 #include "netcompare/proxy/secondary.h"
 
 #include <string.h>
@@ -24,15 +25,16 @@
 /* --- Rewriting -------------------------------------------------------------- */
 
 /* To the guest; nobody tells by which tap, if this host itself sends. */
-static gboolean translate_inbound(ProxySecondary *s, NetPacket *packet, int iface)
+static gboolean translate_inbound(ProxySecondary *s, NetPacket *packet,
+                                  int iface, gboolean unfinished)
 {
     guint from = iface >= 0 ? (guint)iface : 0;
     guint to = iface >= 0 ? from + 1 : s->proxy->config->n_taps;
 
     for (guint i = from; i < to; i++) {
         packet->key.iface = (guint8)i;
-        if (net_rewrite_inbound(s->rewrite, packet, s->scratch->data, FALSE,
-                                s->now)) {
+        if (net_rewrite_inbound(s->rewrite, packet, s->scratch->data,
+                                unfinished, s->now)) {
             return TRUE;
         }
     }
@@ -53,9 +55,14 @@ static void on_packet(const NetQueued *q, gpointer user)
         g_byte_array_append(s->scratch, q->data, (guint)q->len);
         changed = from >= 0
                       ? net_rewrite_outbound(s->rewrite, &packet,
-                                             s->scratch->data, FALSE, s->now)
+                                             s->scratch->data, q->gso, s->now)
                       : translate_inbound(s, &packet,
-                                          proxy_iface(s->proxy, q->physoutdev));
+                                          proxy_iface(s->proxy, q->physoutdev),
+                                          q->gso);
+        if (changed && q->gso) {
+            /* The kernel finishes no checksum of a packet that was replaced. */
+            net_checksum_fill(&packet, s->scratch->data);
+        }
     }
     net_nfqueue_accept(s->proxy->queue, q->id, changed ? s->scratch->data : NULL,
                        changed ? q->len : 0);
@@ -91,7 +98,6 @@ gboolean takeover_prepare(ProxySecondary *s, GError **error)
     return net_rules_add(&rules, NET_RULES_REWRITE, error);
 }
 
-/* The kernel cuts large packets and finishes checksums: they are rewritten. */
 static gboolean start_rewriting(ProxySecondary *s, GError **error)
 {
     Proxy *p = s->proxy;
@@ -99,7 +105,7 @@ static gboolean start_rewriting(ProxySecondary *s, GError **error)
         .queue_num = (guint16)p->config->queue_num,
         .max_packets = QUEUE_PACKETS,
         .rcvbuf = QUEUE_RCVBUF,
-        .gso = FALSE,
+        .gso = TRUE,
     };
 
     p->queue = net_nfqueue_new(&queue, error);
