@@ -81,7 +81,8 @@ static void note_primary(CmpTcp *t, const NetPacket *p)
         t->p_rst = TRUE;
         return;
     }
-    if (net_seq_lt(t->p_end, end)) {
+    /* An empty one may have overtaken the FIN that it counts. */
+    if (end != p->seq && net_seq_lt(t->p_end, end)) {
         t->p_end = end;
     }
     if (p->flags & NET_TCP_FIN && !t->has_p_fin) {
@@ -120,10 +121,10 @@ static void check_ends(NetCompare *c, CmpFlow *f, const NetPacket *pvm,
             cmp_diverge(c, f, NET_CAUSE_RESET, pvm, svm);
         }
     }
-    if (t->s_rst && !cmp_list_empty(&t->data)) {
+    if (t->s_rst && net_seq_lt(t->next, t->p_end) &&
+        (!t->has_s_end || net_seq_lt(t->s_end, t->p_end))) {
         /* It will not send what the PVM has sent. */
-        cmp_diverge(c, f, NET_CAUSE_RESET,
-                    pvm ? pvm : &cmp_first_held(&t->data)->p, svm);
+        cmp_diverge(c, f, NET_CAUSE_RESET, pvm, svm);
     }
     if (f->diverged) {
         cmp_tcp_unsee(c, f);

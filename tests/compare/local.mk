@@ -4,7 +4,8 @@ COMPARE_TESTS = \
 	tests/compare/test-compare-tcp \
 	tests/compare/test-compare-epochs \
 	tests/compare/test-compare-datagrams \
-	tests/compare/test-compare-bounds
+	tests/compare/test-compare-bounds \
+	tests/compare/test-compare-streams
 check_PROGRAMS += $(COMPARE_TESTS)
 TESTS += $(COMPARE_TESTS)
 COMPARE_TEST_LIBS = libcolocompare.la libcolopacket.la $(UNIT_LIBS)
@@ -24,3 +25,11 @@ tests_compare_test_compare_datagrams_LDADD = $(COMPARE_TEST_LIBS)
 tests_compare_test_compare_bounds_SOURCES = \
 	tests/compare/test-compare-bounds.c $(COMPARE_SCRIPT)
 tests_compare_test_compare_bounds_LDADD = $(COMPARE_TEST_LIBS)
+COMPARE_MODEL = \
+	tests/compare/build.h tests/compare/build.c \
+	tests/compare/model.h tests/compare/model-internal.h \
+	tests/compare/model.c tests/compare/model-guests.c \
+	tests/compare/model-oracle.c
+tests_compare_test_compare_streams_SOURCES = \
+	tests/compare/test-compare-streams.c $(COMPARE_MODEL)
+tests_compare_test_compare_streams_LDADD = $(COMPARE_TEST_LIBS)

@@ -184,10 +184,9 @@ static void test_worst(void)
     g_assert_cmpuint(t.causes[NET_CAUSE_PAYLOAD], ==, 2);
     /* Many flows: the least of them make room. */
     for (guint i = 10; i < 1000; i++) {
-        g_autofree char *text =
-            g_strdup_printf("UP a flow=%u\n"
-                            "US b flow=%u\n",
-                            i, i);
+        g_autofree char *text = g_strdup_printf("UP a flow=%u\n"
+                                                "US b flow=%u\n",
+                                                i, i);
 
         script_run(s, text);
     }

@@ -119,9 +119,8 @@ static const ScriptCase cases[] = {
      "HS 58 0104000000000000"
      "6000000100080640fd000000000000000000000000000002"
      "fd0000000000000000000000000000010401005000000002 v6=1 -> m1\n"},
-    {"ipv6-extensions",
-     "HP 60 3a00010400000000 81000000 v6=1\n"
-     "HS 60 3a00010400000000 81000000 v6=1\n"},
+    {"ipv6-extensions", "HP 60 3a00010400000000 81000000 v6=1\n"
+                        "HS 60 3a00010400000000 81000000 v6=1\n"},
     {"ipv6-extension-other",
      "HP 60 1100050200000000005004000009000061 v6=1\n"
      "HS 60 1100050200010000005004000009000061 v6=1 -> header\n"},
@@ -230,8 +229,7 @@ static void test_many(void)
     script_run(s, "");
     /* More unfinished ones than there is room for. */
     for (guint i = 0; i < 500; i++) {
-        g_autofree char *line =
-            g_strdup_printf("FS " DATA " 0 16 id=%u\n", i);
+        g_autofree char *line = g_strdup_printf("FS " DATA " 0 16 id=%u\n", i);
 
         script_run(s, line);
     }

@@ -24,15 +24,14 @@ static const ScriptCase cases[] = {
                                 "P A 102:cd ack=5\n"
                                 "cancel -> p1\n"
                                 "P A 104:ef ack=5 -> p2\n"},
-    {"i1-what-was-sent-after-the-capture-waits",
-     "capture 2\n"
-     "P A 100:ab ack=5\n"
-     "S A 100:ab ack=5\n"
-     "commit 2\n"
-     "S A 100:ab ack=5\n"
-     "after 100\n"
-     "loaded 2\n"
-     "S A 100:ab ack=5 -> m1\n"},
+    {"i1-what-was-sent-after-the-capture-waits", "capture 2\n"
+                                                 "P A 100:ab ack=5\n"
+                                                 "S A 100:ab ack=5\n"
+                                                 "commit 2\n"
+                                                 "S A 100:ab ack=5\n"
+                                                 "after 100\n"
+                                                 "loaded 2\n"
+                                                 "S A 100:ab ack=5 -> m1\n"},
     {"i1-svm-before-the-load-says-nothing", "capture 2\ncommit 2\n"
                                             "S A 100:ab ack=5\n"
                                             "UP x\n"

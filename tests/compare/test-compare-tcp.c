@@ -227,6 +227,12 @@ static const ScriptCase cases[] = {
                                         "P SA 90000 ack=7001 -> o:10000:0 m3\n"
                                         "S A 80001:xy ack=7002\n"
                                         "P A 90001:xy ack=7002 -> m4\n"},
+    {"port-reused-old-data-is-not-new",
+     HANDSHAKE "P SA 5110 ack=7001\n"
+               "S A 5111:xy ack=7001\n"
+               "S SA 5110 ack=7001 -> m2\n"
+               "P A 5111:xy ack=7001\n"
+               "S A 5111:xy ack=7001 -> m3\n"},
     {"port-reused-with-held", "P A 101:ab ack=60\n"
                               "P SA 90000 ack=7001\n"
                               "S SA 80000 ack=7001 -> o:10000:0 m2\n"
