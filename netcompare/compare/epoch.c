@@ -95,9 +95,6 @@ static gboolean holding(const NetCompare *c)
 void net_compare_capture(NetCompare *c, guint64 epoch, gboolean periodic,
                          gint64 now_us)
 {
-    if (c->mode == NET_COMPARE_BLOCK) {
-        return;
-    }
     c->now = now_us;
     if (c->captured) {
         /* Never committed: what came after it is old now, too. */
@@ -145,6 +142,10 @@ void net_compare_cancel(NetCompare *c, gint64 now_us)
     c->now = now_us;
     if (c->mode_old == NET_COMPARE_PASS) {
         net_compare_pass(c, now_us);
+        return;
+    }
+    if (c->mode_old == NET_COMPARE_BLOCK) {
+        net_compare_block(c);
         return;
     }
     c->captured = FALSE;

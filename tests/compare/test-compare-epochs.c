@@ -264,9 +264,21 @@ static const ScriptCase cases[] = {
               "block -> d1 d2\n"
               "P A 104:ef ack=5 -> d3\n"
               "LP -> d4\n"
+              "commit 2\nloaded 2\n"
+              "UP x -> d5\n"
               "pass\n"
-              "capture 3\ncommit 3\nloaded 3\n"
-              "UP x -> d5\n"},
+              "UP x -> p6\n"},
+    {"block-ends-with-capture", "block\n"
+                                "UP x -> d1\n"
+                                "capture 3\n"
+                                "UP x\n"
+                                "commit 3\nloaded 3\n"
+                                "US x -> m2\n"},
+    {"block-capture-cancelled", "block\n"
+                                "capture 3\n"
+                                "UP x\n"
+                                "cancel -> d1\n"
+                                "UP x -> d2\n"},
     {NULL},
 };
 
