@@ -330,7 +330,10 @@ static gboolean attached(ColoProxy *p, JsonNode *node)
 /* Take the answers that have come. */
 static void settle(ColoProxy *p)
 {
-    while (p->client && p->sent.head && ((Sent *)p->sent.head->data)->answered) {
+    const Sent *first;
+
+    while (p->client && (first = g_queue_peek_head(&p->sent)) &&
+           first->answered) {
         g_autofree Sent *s = g_queue_pop_head(&p->sent);
         g_autoptr(GError) error = NULL;
         g_autoptr(JsonNode) node =

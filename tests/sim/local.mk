@@ -2,7 +2,7 @@
 # Tests of the real colod with a simulated QEMU.
 SIM_TESTS = tests/sim/test-sim-vm tests/sim/test-sim-kills \
 	tests/sim/test-sim-peers tests/sim/test-sim-faults \
-	tests/sim/test-sim-output
+	tests/sim/test-sim-output tests/sim/test-sim-proxies
 check_PROGRAMS += tests/sim/sim-qemu tests/sim/sim-proxy $(SIM_TESTS)
 TESTS += $(SIM_TESTS)
 
@@ -34,5 +34,8 @@ tests_sim_test_sim_peers_SOURCES = tests/sim/test-sim-peers.c $(SIM_CHECK) \
 tests_sim_test_sim_peers_LDADD = libcoloft.la $(UNIT_LIBS)
 tests_sim_test_sim_faults_SOURCES = tests/sim/test-sim-faults.c $(SIM_CHECK)
 tests_sim_test_sim_faults_LDADD = $(UNIT_LIBS)
-tests_sim_test_sim_output_SOURCES = tests/sim/test-sim-output.c $(SIM_CHECK)
+SIM_OUTPUT = $(SIM_CHECK) tests/sim/output-check.h tests/sim/output-check.c
+tests_sim_test_sim_output_SOURCES = tests/sim/test-sim-output.c $(SIM_OUTPUT)
 tests_sim_test_sim_output_LDADD = $(UNIT_LIBS)
+tests_sim_test_sim_proxies_SOURCES = tests/sim/test-sim-proxies.c $(SIM_OUTPUT)
+tests_sim_test_sim_proxies_LDADD = $(UNIT_LIBS)

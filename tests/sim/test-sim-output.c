@@ -1,133 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The guest's output at checkpoints, losses and takeovers: what the real
- * colods tell their proxies, when, and what they do when a proxy dies, hangs
- * or refuses.
+ * colods tell their proxies, and when.
  *
  * I1  Output is released by a commit, or when protection is no longer
  *     claimed, and not before the grace is over.
  * I3  The primary's proxy is blocked before the secondary's guest is heard.
  */
-#include "tests/sim/rig-check.h"
+#include "tests/sim/output-check.h"
 
-#include <glib/gstdio.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { SOON_MS = 8000, GRACE_MS = 2 * 600, HB_MS = 600 };
+enum { GRACE_MS = 2 * 600, HB_MS = 600 };
 
-static guint said(Side *s, const char *word)
-{
-    g_autoptr(GArray) all = sim_log_read(s->proxy_log);
-
-    return sim_log_count(all, word);
-}
-
-static const char *last_said(Side *s)
-{
-    g_autoptr(GArray) all = sim_log_read(s->proxy_log);
-
-    g_assert_cmpuint(all->len, >, 0);
-    return g_intern_string(g_array_index(all, SimLine, all->len - 1).word);
-}
-
-static void must(Rig *r, gboolean ok, const char *fmt, ...) G_GNUC_PRINTF(3, 4);
-
-static void must(Rig *r, gboolean ok, const char *fmt, ...)
-{
-    g_autofree char *text = NULL;
-    va_list ap;
-
-    if (!ok) {
-        va_start(ap, fmt);
-        text = g_strdup_vprintf(fmt, ap);
-        va_end(ap);
-        rig_dump(r);
-        g_error("%s (see %s)", text, r->dir);
-    }
-}
-
-/* Wait for one more of this command than there were. */
-static void wait_said(Rig *r, Side *s, const char *word, guint before)
-{
-    gint64 end = g_get_monotonic_time() + SOON_MS * 1000;
-
-    while (said(s, word) <= before) {
-        must(r, g_get_monotonic_time() < end, "%s's proxy was not told %s",
-             s->name, word);
-        g_usleep(2000);
-    }
-}
-
-/* The time of the last line with this word, µs; 0: none. */
-static gint64 time_of(const char *log, const char *word)
-{
-    g_autoptr(GArray) all = sim_log_read(log);
-    const SimLine *l = sim_log_last(all, word, 0);
-
-    return l ? l->time_us : 0;
-}
-
-static Rig *start_rig(RigOptions *o)
-{
-    Rig *r;
-
-    o->proxy = TRUE;
-    r = rig_new(o);
-    rig_start(r);
-    check_active(r);
-    /* What is counted begins here. */
-    g_assert_cmpint(g_unlink(r->pri.proxy_log), ==, 0);
-    return r;
-}
-
-static Rig *active_rig(gboolean periodic)
-{
-    RigOptions o = {.periodic = periodic};
-
-    return start_rig(&o);
-}
-
-/* No command came where it makes no sense, and all that check_end() does. */
-static void end(Rig *r)
-{
-    must(r, !said(&r->pri, "BAD") && !said(&r->sec, "BAD"),
-         "a command came where it makes no sense");
-    check_end(r);
-}
-
-static guint full_copies(Rig *r)
-{
-    guint n = 0;
-
-    for (guint i = 0; i < watch_events(r->pri.watch); i++) {
-        WatchEvent e = watch_event(r->pri.watch, i);
-
-        n += g_str_equal(e.reason, "full-copy");
-    }
-    return n;
-}
-
-/* Protected again, and RAM was not copied anew for that. */
-static void check_healed(Rig *r)
-{
-    check_active(r);
-    g_assert_cmpuint(full_copies(r), ==, 1);
-    check_guest(r, &r->pri);
-}
-
-static void take_over(Rig *r)
-{
-    guint before = said(&r->sec, "takeover");
-
-    proc_kill(r->pri.qemu);
-    check_state(r, &r->sec, "alone", SOON_MS);
-    check_guest(r, &r->sec);
-    wait_said(r, &r->sec, "takeover", before);
-}
-
-/* --- Order ---------------------------------------------------------------- */
+/* --- Order --- */
 
 /* The run state's last change before (or first after) this moment. */
 static const SimLine *change(GArray *guest, gint64 at, gboolean after)
@@ -291,7 +178,7 @@ static void test_cancel(void)
     end(r);
 }
 
-/* --- The proxy asks -------------------------------------------------------- */
+/* --- The proxy asks --- */
 
 static gint64 count_of(Side *s, const char *table, const char *name)
 {
@@ -358,187 +245,7 @@ static void test_stalled(void)
     end(r);
 }
 
-/* --- A proxy that does not do its part ------------------------------------- */
-
-static gint64 longest_pause_us(Side *s)
-{
-    g_autoptr(GArray) all = sim_log_read(s->guest_log);
-    gint64 stopped = 0, longest = 0;
-
-    for (guint i = 0; i < all->len; i++) {
-        const SimLine *l = &g_array_index(all, SimLine, i);
-
-        if (g_str_equal(l->word, "stop")) {
-            stopped = l->time_us;
-        } else if (g_str_equal(l->word, "cont") && stopped) {
-            longest = MAX(longest, l->time_us - stopped);
-        }
-    }
-    return longest;
-}
-
-/* It was degraded since event number since, perhaps for a moment only. */
-static void check_was_degraded(Rig *r, guint since)
-{
-    for (int i = 0; i < SOON_MS / 2; i++) {
-        for (guint k = since; k < watch_events(r->pri.watch); k++) {
-            WatchEvent e = watch_event(r->pri.watch, k);
-
-            if (g_str_equal(e.state, "degraded")) {
-                return;
-            }
-        }
-        g_usleep(2000);
-    }
-    must(r, FALSE, "it was never degraded");
-}
-
-static void test_at_each_step(void)
-{
-    static const struct {
-        gboolean primary;
-        const char *what;
-    } steps[] = {
-        {TRUE, "capture"}, {TRUE, "commit"}, {TRUE, "attach"},
-        {FALSE, "load"},   {FALSE, "run"},   {FALSE, "attach"},
-    };
-    static const char *const acts[] = {"error", "hang", "die"};
-
-    for (guint i = 0; i < G_N_ELEMENTS(steps); i++) {
-        Rig *r = active_rig(FALSE);
-        Side *s = steps[i].primary ? &r->pri : &r->sec;
-
-        for (guint k = 0; k < G_N_ELEMENTS(acts); k++) {
-            guint n = said(s, "inject"), since = watch_events(r->pri.watch);
-
-            rig_arm_proxy(s, steps[i].what, acts[k], 1500);
-            if (g_str_equal(steps[i].what, "attach")) {
-                proc_kill(s->colod);
-                rig_start_colod(r, s);
-            }
-            wait_said(r, s, "inject", n);
-            /* An error of the secondary's is not the primary's business. */
-            if (!g_str_equal(steps[i].what, "attach") && (s == &r->pri || k)) {
-                check_was_degraded(r, since);
-            }
-            check_guest(r, &r->pri);
-            if (k == 2) {
-                check_state(r, &r->pri, "degraded", SOON_MS);
-                rig_start_proxy(r, s);
-            }
-            check_active(r);
-            check_guest(r, &r->pri);
-        }
-        must(r, longest_pause_us(&r->pri) < 400 * 1000,
-             "the primary's guest stood still for %d ms",
-             (int)(longest_pause_us(&r->pri) / 1000));
-        if (!g_str_equal(steps[i].what, "attach")) {
-            check_healed(r);
-        }
-        take_over(r);
-        end(r);
-    }
-}
-
-/* One that is killed, and one that hangs; with nothing to say to it. */
-static void test_lost_in_peace(void)
-{
-    RigOptions o = {.delay_ms = 20000};
-
-    for (int i = 0; i < 4; i++) {
-        Rig *r = start_rig(&o);
-        Side *s = i % 2 ? &r->sec : &r->pri;
-
-        if (i < 2) {
-            proc_kill(s->proxy);
-        } else {
-            proc_signal(s->proxy, SIGSTOP);
-        }
-        check_state(r, s, "degraded", SOON_MS);
-        if (i < 2) { /* the other proxy sees it, too */
-            check_state(r, &r->pri, "degraded", SOON_MS);
-            check_state(r, &r->sec, "degraded", SOON_MS);
-        }
-        check_guest(r, &r->pri);
-        if (i == 1) {
-            wait_said(r, &r->pri, "pass", 0);
-        }
-        if (i < 2) {
-            rig_start_proxy(r, s);
-        } else {
-            proc_signal(s->proxy, SIGCONT);
-        }
-        check_healed(r);
-        take_over(r);
-        end(r);
-    }
-}
-
-/* A takeover out of degraded, without a proxy; it comes later. */
-static void test_degraded_takeover(void)
-{
-    Rig *r = active_rig(FALSE);
-    guint n;
-
-    proc_kill(r->sec.proxy);
-    check_state(r, &r->pri, "degraded", SOON_MS);
-    check_state(r, &r->sec, "degraded", SOON_MS);
-    proc_kill(r->pri.qemu);
-    check_state(r, &r->sec, "alone", SOON_MS);
-    check_guest(r, &r->sec);
-    n = said(&r->sec, "takeover");
-    rig_start_proxy(r, &r->sec);
-    wait_said(r, &r->sec, "takeover", n);
-    end(r);
-}
-
-/* Refused, it is asked again. */
-static void test_takeover_refused(void)
-{
-    Rig *r = active_rig(FALSE);
-
-    rig_arm_proxy(&r->sec, "takeover", "error", 0);
-    take_over(r);
-    wait_said(r, &r->sec, "takeover", 1);
-    end(r);
-}
-
-/* Given, it has to be there; found, it is welcome. */
-static void test_late(void)
-{
-    for (int given = 0; given < 2; given++) {
-        RigOptions o = {.proxy = given};
-        Rig *r = rig_new(&o);
-
-        if (!given) {
-            /* Where colod looks by itself; one place, so one side only. */
-            r->o.colod_sec = "--proxy none";
-            g_free(r->pri.proxy_path);
-            r->pri.proxy_path = g_build_filename(r->dir, "vm0-proxy.qmp", NULL);
-        }
-        rig_start_qemu(r, &r->pri);
-        rig_start_qemu(r, &r->sec);
-        rig_start_colod(r, &r->sec);
-        rig_start_colod(r, &r->pri);
-        if (given) {
-            check_state(r, &r->pri, "degraded", SOON_MS);
-            check_state(r, &r->sec, "degraded", SOON_MS);
-            rig_start_proxy(r, &r->sec);
-            rig_start_proxy(r, &r->pri);
-            check_healed(r);
-            proc_kill(r->pri.qemu);
-            check_state(r, &r->sec, "alone", SOON_MS);
-        } else {
-            check_active(r);
-            rig_start_proxy(r, &r->pri);
-            check_state(r, &r->pri, "degraded", SOON_MS);
-            check_state(r, &r->sec, "active", 0);
-        }
-        end(r);
-    }
-}
-
-/* --- Graces ---------------------------------------------------------------- */
+/* --- Graces --- */
 
 static Rig *grace_rig(const char *more)
 {
@@ -701,28 +408,6 @@ static void test_unblock(void)
     take_over(r);
     end(r);
 }
-
-/* One that has taken over stands by for nobody before it is started anew. */
-static void test_standby_again(void)
-{
-    Rig *r = active_rig(FALSE);
-
-    take_over(r);
-    proc_kill(r->sec.qemu);
-    check_state(r, &r->sec, "failed", SOON_MS);
-    rig_start_qemu(r, &r->sec);
-    check_state(r, &r->sec, "waiting", SOON_MS);
-    rig_start_qemu(r, &r->pri);
-    check_said(r, &r->pri, "for an earlier guest: start it anew", SOON_MS);
-    check_state(r, &r->sec, "waiting", 0);
-    g_assert_cmpstr(last_said(&r->pri), ==, "block");
-    rig_start_proxy(r, &r->sec);
-    check_active(r);
-    check_guest(r, &r->pri);
-    take_over(r);
-    end(r);
-}
-
 int main(int argc, char **argv)
 {
     static const struct {
@@ -736,18 +421,12 @@ int main(int argc, char **argv)
         {"cancel", test_cancel},
         {"divergence", test_divergence},
         {"stalled", test_stalled},
-        {"at-each-step", test_at_each_step},
-        {"lost-in-peace", test_lost_in_peace},
-        {"degraded-takeover", test_degraded_takeover},
-        {"takeover-refused", test_takeover_refused},
-        {"late", test_late},
         {"grace-link", test_grace_link},
         {"grace-heartbeat", test_grace_heartbeat},
         {"grace-host", test_grace_host},
         {"orderly", test_orderly},
         {"fail-closed", test_fail_closed},
         {"unblock", test_unblock},
-        {"standby-again", test_standby_again},
     };
     int status;
 
