@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 /* What a silence may last before it is noticed, by the clock's steps. */
-enum { LEAST_MS = NET_LINK_SILENCE_MS - 200, MOST_MS = 2600 };
+enum { LEAST_MS = NET_LINK_SILENCE_MS - 200, MOST_MS = 3000 };
 
 static gint64 now_ms(void)
 {
@@ -413,7 +413,7 @@ static void test_killed(void)
         since = now_ms();
         kill_it(pid);
         WAIT(p.downs == i);
-        g_assert_cmpint(now_ms() - since, <, 500);
+        g_assert_cmpint(now_ms() - since, <, 1000);
         pid = spawn_secondary(at);
     }
     WAIT(p.ups == 4);
@@ -464,7 +464,7 @@ static void test_vanished(gconstpointer busy)
     g_assert_true(set_loopback(TRUE));
     since = now_ms();
     WAIT(p.ups == 2 && s.ups == 2);
-    g_assert_cmpint(now_ms() - since, <=, 2000);
+    g_assert_cmpint(now_ms() - since, <=, 3000);
     g_free(capture_end());
     end_stop(&p);
     end_stop(&s);

@@ -85,7 +85,7 @@ static void test_idle(void)
     g_assert_cmpuint(p.downs + s.downs, ==, 0);
     g_assert_cmpuint(p.messages + s.messages, ==, 0);
     net_link_stats(p.link, &stats);
-    g_assert_cmpuint(stats.sent_messages, >=, 5);
+    g_assert_cmpuint(stats.sent_messages, >=, 4);
     g_assert_cmpuint(stats.sent_messages, <=, 9);
     end_stop(&p);
     end_stop(&s);
@@ -179,12 +179,13 @@ static void test_reconnect(gconstpointer tcp)
 
         end_stop(&s);
         WAIT(p.downs == i - 1);
-        turns(i * 300);
+        /* The last one as long as doubled delays without end would show. */
+        turns(i == 4 ? 1300 : i * 200);
         g_assert_cmpuint(p.ups, ==, i - 1);
         end_start(&s, FALSE, at, NULL, 0);
         since = g_get_monotonic_time();
         WAIT(p.ups == i && s.ups == 1);
-        g_assert_cmpint(g_get_monotonic_time() - since, <, 900000);
+        g_assert_cmpint(g_get_monotonic_time() - since, <, 1100000);
     }
     end_stop(&p);
     end_stop(&s);
