@@ -235,6 +235,7 @@ gboolean primary_release(Primary *p, guint64 epoch)
 
     if (covered) {
         colo_proxy_commit(proxy);
+        p->stalled_at = 0;
     }
     return covered && colo_proxy_is_ready(proxy);
 }

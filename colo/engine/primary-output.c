@@ -12,6 +12,12 @@
 #include "colo/engine/primary.h"
 #include "colo/log.h"
 
+/*
+ * How long a checkpoint may take that output has waited for too long for.
+ * The proxy itself waits for 1 s before it passes.
+ */
+#define STALLED_US (500 * 1000)
+
 /* How long the proxy may go on holding in this state; -1: as it likes. */
 static gint64 grace_us(const Primary *p)
 {
@@ -98,12 +104,39 @@ static void watch_grace(Primary *p)
     }
 }
 
+/*
+ * Output was held for too long: one more checkpoint may help, as where they
+ * are rare.  TRUE: it did not.
+ */
+static gboolean is_stalled(Primary *p)
+{
+    gboolean news = colo_proxy_take_stalled(p->e->proxy);
+    gint64 now = g_get_monotonic_time();
+
+    if (p->e->state != COLO_STATE_ACTIVE) {
+        p->stalled_at = 0;
+        return news;
+    }
+    if (news && !p->stalled_at) {
+        p->stalled_at = now + STALLED_US;
+        if (p->phase == PHASE_IDLE) {
+            primary_ask_checkpoint(p, "stalled",
+                                   "output was held for too long");
+        }
+    }
+    if (!p->stalled_at || now < p->stalled_at) {
+        return FALSE;
+    }
+    p->stalled_at = 0;
+    return TRUE;
+}
+
 void primary_watch_proxy(Primary *p)
 {
     ColoEngine *e = p->e;
     ColoProxy *proxy = e->proxy;
     gboolean lost = colo_proxy_take_lost(proxy);
-    gboolean stalled = colo_proxy_take_stalled(proxy);
+    gboolean stalled = is_stalled(p);
     gboolean ready = colo_proxy_is_ready(proxy);
     char *request = colo_proxy_take_request(proxy);
 

@@ -424,6 +424,9 @@ static gint64 next_wake(const Primary *p)
     if (p->pass_at) {
         at = MIN(at, p->pass_at);
     }
+    if (p->stalled_at) {
+        at = MIN(at, p->stalled_at);
+    }
     return at == G_MAXINT64 ? -1 : at;
 }
 

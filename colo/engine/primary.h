@@ -67,6 +67,7 @@ typedef struct Primary {
 
     /* The proxy (primary-output.c) */
     gint64 pass_at;         /* when output is no longer held; 0: not decided */
+    gint64 stalled_at;      /* when the checkpoint asked for is late; or 0 */
     gboolean healing;       /* degraded, ready, and a checkpoint is asked for */
 
     /* The checkpoint under way, for its event and statistics */

@@ -231,14 +231,24 @@ static void test_divergence(void)
     end(r);
 }
 
+/* A checkpoint helps, or does not. */
 static void test_stalled(void)
 {
     RigOptions o = {.delay_ms = 20000};
     Rig *r = start_rig(&o);
 
     event(&r->pri, "COLO_PROXY_STALLED", "{\"held-ms\": 5000}");
+    wait_said(r, &r->pri, "commit", 0);
+    check_active(r);
+    g_usleep(700 * 1000);
+    g_assert_cmpuint(said(&r->pri, "pass"), ==, 0);
+    g_assert_cmpint(count_of(&r->pri, "reasons", "stalled"), ==, 1);
+
+    relay_cut(r->link, TRUE, FALSE);
+    event(&r->pri, "COLO_PROXY_STALLED", "{\"held-ms\": 5000}");
+    check_state(r, &r->pri, "degraded", SOON_MS);
     wait_said(r, &r->pri, "pass", 0);
-    wait_said(r, &r->pri, "commit", 0); /* asked for at once */
+    relay_mend(r->link);
     check_healed(r);
     g_assert_cmpint(count_of(&r->pri, "reasons", "proxy"), ==, 1);
     take_over(r);
