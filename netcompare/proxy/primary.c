@@ -105,9 +105,7 @@ static void offset(gpointer user, const NetKey *flow, guint32 seq_delta,
     const struct iovec iov = {.iov_base = bytes, .iov_len = sizeof(bytes)};
 
     net_wire_put_offset(bytes, &o);
-    if (s->proxy->link) {
-        net_link_send(s->proxy->link, &h, &iov, 1);
-    }
+    proxy_send(s->proxy, &h, &iov);
 }
 
 static const NetCompareOps compare_ops = {
@@ -204,6 +202,8 @@ static void link_up(gpointer user, const NetHello *hello)
 {
     Proxy *p = user;
 
+    colo_log_info("connected with the other proxy at %s",
+                  net_link_peer(p->link));
     p->peer_attached = hello->attached;
     proxy_send_word(p, NET_WIRE_WANTED, p->primary->wanted);
     proxy_update_ready(p, hello->attached
@@ -319,9 +319,7 @@ void proxy_primary_capture(Proxy *p, guint64 epoch, gboolean periodic)
         }
     }
     set_wanted(s, !periodic);
-    if (p->link) {
-        net_link_send(p->link, &h, &iov, 1);
-    }
+    proxy_send(p, &h, &iov);
     net_compare_capture(s->compare, epoch, periodic, s->now);
     proxy_flush(p);
 }

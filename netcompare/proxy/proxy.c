@@ -153,9 +153,18 @@ gboolean proxy_send_frame(Proxy *p, guint iface, guint64 number,
     return net_link_send(p->link, &h, iov, 2);
 }
 
-gboolean proxy_send_word(Proxy *p, NetWireType type, guint64 number)
+void proxy_send_word(Proxy *p, NetWireType type, guint64 number)
 {
     const NetWireHead h = {.type = (guint8)type, .number = number};
 
-    return p->link && net_link_send(p->link, &h, NULL, 0);
+    proxy_send(p, &h, NULL);
+}
+
+void proxy_send(Proxy *p, const NetWireHead *h, const struct iovec *iov)
+{
+    if (p->link && net_link_is_up(p->link) &&
+        !net_link_send(p->link, h, iov, iov ? 1 : 0)) {
+        /* Without this word the two would misunderstand each other. */
+        net_link_drop(p->link, "the other proxy does not read what it is sent");
+    }
 }

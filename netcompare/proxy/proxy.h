@@ -76,8 +76,13 @@ gboolean proxy_get_frame(const NetWireHead *h, const guint8 *data,
 /* Send one; FALSE: there is no room, or no peer. */
 gboolean proxy_send_frame(Proxy *p, guint iface, guint64 number,
                           const NetFrame *frame);
-/* A message without payload. */
-gboolean proxy_send_word(Proxy *p, NetWireType type, guint64 number);
+/*
+ * A message that must not be lost: if there is no room for it, the connection
+ * ends.  iov: its payload, or NULL.
+ */
+void proxy_send(Proxy *p, const NetWireHead *h, const struct iovec *iov);
+/* The same without payload. */
+void proxy_send_word(Proxy *p, NetWireType type, guint64 number);
 
 /* --- control.c ---------------------------------------------------------- */
 

@@ -135,6 +135,8 @@ static void link_up(gpointer user, const NetHello *hello)
     }
     s->wanted = FALSE; /* until it says so */
     s->heard_us = g_get_monotonic_time();
+    colo_log_info("connected with the other proxy at %s",
+                  net_link_peer(p->link));
     p->peer_attached = hello->attached;
     proxy_update_ready(p, hello->attached
                               ? "both proxies are connected"
