@@ -5,7 +5,8 @@ COMPARE_TESTS = \
 	tests/compare/test-compare-epochs \
 	tests/compare/test-compare-datagrams \
 	tests/compare/test-compare-bounds \
-	tests/compare/test-compare-streams
+	tests/compare/test-compare-streams \
+	tests/compare/test-compare-pcap
 check_PROGRAMS += $(COMPARE_TESTS)
 TESTS += $(COMPARE_TESTS)
 COMPARE_TEST_LIBS = libcolocompare.la libcolopacket.la $(UNIT_LIBS)
@@ -33,3 +34,12 @@ COMPARE_MODEL = \
 tests_compare_test_compare_streams_SOURCES = \
 	tests/compare/test-compare-streams.c $(COMPARE_MODEL)
 tests_compare_test_compare_streams_LDADD = $(COMPARE_TEST_LIBS)
+tests_compare_test_compare_pcap_SOURCES = tests/compare/test-compare-pcap.c
+tests_compare_test_compare_pcap_LDADD = $(COMPARE_TEST_LIBS) $(PCAP_LIBS)
+EXTRA_DIST += tests/compare/pcap
+
+# How fast it is; run by hand: tests/bench/compare-speed
+check_PROGRAMS += tests/bench/compare-speed
+tests_bench_compare_speed_SOURCES = tests/bench/compare-speed.c \
+	tests/compare/build.h tests/compare/build.c
+tests_bench_compare_speed_LDADD = $(COMPARE_TEST_LIBS)

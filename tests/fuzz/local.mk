@@ -39,8 +39,20 @@ TESTS += tests/fuzz/replay-link
 tests_fuzz_replay_link_SOURCES = tests/fuzz/fuzz-link.c $(FUZZ_REPLAY)
 tests_fuzz_replay_link_LDADD = $(LINK_TEST_LIBS)
 
+check_PROGRAMS += tests/fuzz/replay-compare
+TESTS += tests/fuzz/replay-compare
+FUZZ_COMPARE = tests/fuzz/fuzz-compare.c \
+	tests/compare/build.h tests/compare/build.c
+tests_fuzz_replay_compare_SOURCES = $(FUZZ_COMPARE) $(FUZZ_REPLAY)
+tests_fuzz_replay_compare_LDADD = \
+	libcolocompare.la libcolopacket.la $(UNIT_LIBS)
+
 # The search for new ones
 if FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz-compare
+tests_fuzz_fuzz_compare_SOURCES = $(FUZZ_COMPARE) tests/fuzz/fuzz.h
+tests_fuzz_fuzz_compare_LDADD = $(tests_fuzz_replay_compare_LDADD)
+tests_fuzz_fuzz_compare_LDFLAGS = $(FUZZ_LINK)
 noinst_PROGRAMS += tests/fuzz/fuzz-link
 tests_fuzz_fuzz_link_SOURCES = tests/fuzz/fuzz-link.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_link_LDADD = $(LINK_TEST_LIBS)
