@@ -232,8 +232,8 @@ static gboolean take_signals(Load *l, int signals, gboolean *want_mark)
 
 static void run(Load *l, int signals)
 {
-    gint64 end =
-        l->begun_us + (seconds ? MIN(seconds, limit) : limit) * G_USEC_PER_SEC;
+    gint64 end = l->begun_us + (gint64)(seconds ? MIN(seconds, limit) : limit) *
+                                   G_USEC_PER_SEC;
     gint64 last = l->begun_us;
     gboolean want_mark = FALSE;
     struct epoll_event events[256];

@@ -294,7 +294,7 @@ static void begin(Session *s)
 
 gint64 session_tick(Session *s, gint64 now)
 {
-    gint64 stall = s->since_us + s->load->o.stall_s * G_USEC_PER_SEC;
+    gint64 stall = s->since_us + (gint64)s->load->o.stall_s * G_USEC_PER_SEC;
 
     if (s->state == STATE_OVER) {
         return G_MAXINT64;
