@@ -161,6 +161,17 @@ static gint64 used_ns(void)
     return t.tv_sec * G_GINT64_CONSTANT(1000000000) + t.tv_nsec;
 }
 
+/* What a checkpoint takes when all flows were used since the last one. */
+static double checkpoint(Bench *b)
+{
+    gint64 start = used_ns();
+
+    net_compare_capture(b->compare, 2, FALSE, 2);
+    net_compare_commit(b->compare, 2, 2);
+    net_compare_loaded(b->compare, 2, 2);
+    return (double)(used_ns() - start) / 1000;
+}
+
 static void run(const Case *x, double seconds, gboolean last)
 {
     gint64 start, end, limit = (gint64)(seconds * 1e9);
@@ -181,6 +192,9 @@ static void run(const Case *x, double seconds, gboolean last)
     printf("  \"%s_ns\": %.0f", x->name, ns);
     if (x->len > 1000) {
         printf(",\n  \"%s_gb_s\": %.2f", x->name, x->len / ns);
+    }
+    if (x->flows > 1) {
+        printf(",\n  \"%s_checkpoint_us\": %.1f", x->name, checkpoint(&b));
     }
     printf("%s\n", last ? "" : ",");
     clean_up(&b);
