@@ -7,6 +7,7 @@ colo_proxy_SOURCES = \
 	netcompare/proxy/control.c \
 	netcompare/proxy/divergence.h netcompare/proxy/divergence.c \
 	netcompare/proxy/inbound.h netcompare/proxy/inbound.c \
+	netcompare/proxy/nudge.h netcompare/proxy/nudge.c \
 	netcompare/proxy/primary.c \
 	netcompare/proxy/proxy.h netcompare/proxy/proxy.c \
 	netcompare/proxy/recent.h netcompare/proxy/recent.c \

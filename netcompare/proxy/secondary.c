@@ -103,6 +103,7 @@ static void on_frame(const NetFrame *frame, gpointer user)
     }
     net_addresses_learn(b->addresses, frame->data, frame->len, TRUE);
     recent_add(b->recent, frame, s->now);
+    nudges_outbound(b->nudges, frame->data, frame->len);
     if (parse(s, &packet, frame, b->iface)) {
         net_rewrite_watch(s->rewrite, &packet, s->now);
     }
@@ -164,6 +165,7 @@ static gboolean take_frame(ProxySecondary *s, const NetWireHead *h,
         return FALSE;
     }
     net_addresses_learn(b->addresses, frame, len, FALSE);
+    nudges_inbound(b->nudges, frame, len, s->now);
     inbound_push(b->inbound, h->number, &vnet, frame, len, buf);
     inject(b);
     return TRUE;
@@ -178,6 +180,7 @@ static void take_capture(ProxySecondary *s, const NetWireHead *h,
         memcpy(&le, data + 8 * i, 8);
         inbound_capture(s->standbys[i].inbound, h->number,
                         GUINT64_FROM_LE(le), h->flags & 1);
+        nudges_capture(s->standbys[i].nudges);
     }
 }
 
@@ -364,6 +367,7 @@ static gboolean on_tick(gpointer user)
     s->ticks++;
     for (guint i = 0; !s->alone && i < p->config->n_taps; i++) {
         if (s->ticks % ROTATE_TICKS == 0) {
+            nudges_expire(s->standbys[i].nudges, NUDGE_IDLE_US, s->now);
             backlog_rotate(&s->standbys[i].backlog);
         }
         waiting(&s->standbys[i]); /* keeps the backlog's measure */
@@ -388,6 +392,7 @@ static gboolean open_tap(ProxySecondary *s, guint i, GError **error)
     b->inbound = inbound_new(KEPT_FRAMES, KEPT_BYTES);
     b->addresses = net_addresses_new();
     b->recent = recent_new(RECENT_FRAMES, RECENT_BYTES);
+    b->nudges = nudges_new((guint)p->config->max_flows);
     backlog_init(&b->backlog);
     if (dev->master_is_bridge &&
         !strcmp(dev->master_name, p->config->bridges[i])) {
@@ -475,6 +480,7 @@ void proxy_secondary_stop(Proxy *p)
         inbound_free(b->inbound);
         net_addresses_free(b->addresses);
         recent_free(b->recent);
+        nudges_free(b->nudges);
     }
     g_free(s->standbys);
     net_rewrite_free(s->rewrite);

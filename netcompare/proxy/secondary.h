@@ -6,9 +6,13 @@
 #include "netcompare/host/announce.h"
 #include "netcompare/proxy/backlog.h"
 #include "netcompare/proxy/inbound.h"
+#include "netcompare/proxy/nudge.h"
 #include "netcompare/proxy/proxy.h"
 #include "netcompare/proxy/recent.h"
 #include "netcompare/rewrite/rewrite.h"
+
+/* A connection that was silent for longer need not be told of a takeover. */
+#define NUDGE_IDLE_US (G_GINT64_CONSTANT(60) * 1000 * 1000)
 
 /* One interface of the secondary's guest. */
 typedef struct Standby {
@@ -20,6 +24,7 @@ typedef struct Standby {
     Backlog backlog;
     NetAddresses *addresses;
     RecentFrames *recent;
+    Nudges *nudges;
     guint64 sent;           /* frames that the guest sent */
     guint64 stale;          /* of them, dropped at a load */
     guint64 unsent;         /* for which the link had no room, or no peer */

@@ -19,6 +19,8 @@
  */
 #define RECENT_US (50 * 1000)
 
+#define NUDGES_MAX 8192
+
 /* Sends, never reads: no frame matches. */
 #define NO_FRAMES "ether src 00:00:00:00:00:00 and ether dst 00:00:00:00:00:00"
 
@@ -166,7 +168,7 @@ static gboolean join(Standby *b, GError **error)
     const char *bridge = p->config->bridges[b->iface];
     gint64 begin = g_get_monotonic_time();
     guint8 macs[MAX_MACS][6];
-    guint n = net_addresses_macs(b->addresses, macs, MAX_MACS);
+    guint n = net_addresses_macs(b->addresses, macs, MAX_MACS), nudged;
     JsonObject *data;
 
     if (!net_host_join(p->host, tap, bridge, (const guint8(*)[6])macs, n,
@@ -180,6 +182,10 @@ static gboolean join(Standby *b, GError **error)
     net_addresses_announce(b->addresses, send_on_bridge, b);
     recent_foreach(b->recent, b->proxy->secondary->heard_us - RECENT_US,
                    send_again, b);
+    nudged = nudges_emit(b->nudges, NUDGES_MAX, NUDGE_IDLE_US,
+                         g_get_monotonic_time(), send_on_bridge, b);
+    colo_log_debug("%s: %u messages to clients that the path is there again",
+                   tap, nudged);
     data = json_object_new();
     json_object_set_string_member(data, "interface", tap);
     json_object_set_string_member(data, "bridge", bridge);

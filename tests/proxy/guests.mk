@@ -18,3 +18,9 @@ tests_proxy_test_proxy_faults_LDADD = $(PROXY_GUEST_LIBS)
 tests_proxy_test_proxy_takeover_SOURCES = \
 	tests/proxy/test-proxy-takeover.c $(PROXY_LOAD)
 tests_proxy_test_proxy_takeover_LDADD = $(PROXY_GUEST_LIBS)
+
+check_PROGRAMS += tests/proxy/test-nudge
+TESTS += tests/proxy/test-nudge
+tests_proxy_test_nudge_SOURCES = tests/proxy/test-nudge.c \
+	netcompare/proxy/nudge.h netcompare/proxy/nudge.c
+tests_proxy_test_nudge_LDADD = libpacketbuild.la libcolopacket.la $(UNIT_LIBS)
