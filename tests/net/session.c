@@ -5,12 +5,15 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define RETRY_US    (100 * 1000) /* a datagram without an answer */
+#define LOOK_US     (10 * 1000)  /* at what an upload's kernel has sent */
 #define AGAIN_US    (50 * 1000)  /* a connection that was lost */
 #define MARK_BYTES  (8u << 20)   /* more than can have been on its way */
 #define ERRORS_KEPT 8
@@ -292,6 +295,17 @@ static void begin(Session *s)
     }
 }
 
+/* What the kernel sends for us is progress when it was acknowledged. */
+static void look_at_upload(Session *s)
+{
+    int unacked = 0;
+
+    if (ioctl(s->fd, SIOCOUTQ, &unacked) == 0 && unacked < s->unacked) {
+        session_progress(s);
+    }
+    s->unacked = unacked;
+}
+
 gint64 session_tick(Session *s, gint64 now)
 {
     gint64 stall = s->since_us + (gint64)s->load->o.stall_s * G_USEC_PER_SEC;
@@ -316,6 +330,10 @@ gint64 session_tick(Session *s, gint64 now)
             s->next_us = now + RETRY_US;
         }
         return s->next_us;
+    }
+    if (s->kind == KIND_UPLOAD && s->state == STATE_WAITING) {
+        look_at_upload(s);
+        return now + LOOK_US;
     }
     return stall;
 }

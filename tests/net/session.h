@@ -70,6 +70,7 @@ typedef struct Session {
     GByteArray *out;
     gsize out_at;
     guint64 body_at, body_left; /* upload: to be sent; else to come */
+    int unacked;                /* upload: bytes that the guest has not got */
     GString *in;                /* head of an answer, or a line */
     gboolean in_body;
     guint64 number, hash; /* lines, datagrams, counter, chain */
