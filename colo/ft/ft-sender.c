@@ -68,7 +68,8 @@ static void push(FtSender *s, Item *i)
 void ft_sender_hold(FtSender *s)
 {
     g_mutex_lock(&s->lock);
-    s->held = TRUE;
+    /* What a NACK left in the queue may have all buffers: see push(). */
+    s->held = !ft_pool_is_empty(s->pool);
     g_mutex_unlock(&s->lock);
 }
 

@@ -223,6 +223,25 @@ static void test_rest_dropped(void)
     peer_free(p);
 }
 
+/* A hold that finds no buffer free would never see one come back. */
+static void test_hold_without_buffers(void)
+{
+    Peer *p = peer_new(0, 0);
+    FtBuf *all[4];
+
+    for (guint i = 0; i < G_N_ELEMENTS(all); i++) {
+        all[i] = tx_buf(&p->tx);
+    }
+    g_assert_true(ft_pool_is_empty(p->tx.pool));
+    ft_sender_hold(p->tx.sender);
+    tx_begin(&p->tx, 1, 0);
+    read_frame(p, FT_CMD_BEGIN);
+    for (guint i = 0; i < G_N_ELEMENTS(all); i++) {
+        ft_pool_put(p->tx.pool, all[i]);
+    }
+    peer_free(p);
+}
+
 static void test_begun_early(gconstpointer data)
 {
     Peer *p = peer_new(0, 0);
@@ -430,6 +449,8 @@ int main(int argc, char **argv)
     g_test_add_func("/ft/sender/atomic", test_atomic);
     g_test_add_func("/ft/sender/crossing", test_crossing);
     g_test_add_func("/ft/sender/rest-dropped", test_rest_dropped);
+    g_test_add_func("/ft/sender/hold-without-buffers",
+                    test_hold_without_buffers);
     g_test_add_data_func("/ft/sender/begun-early/frames",
                          GINT_TO_POINTER(FALSE), test_begun_early);
     g_test_add_data_func("/ft/sender/begun-early/atomic",
