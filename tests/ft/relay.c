@@ -16,7 +16,9 @@ struct Relay {
 
     /* Where the forward stream is */
     guint32 frame, at, len;
-    guint8 header[FT_HEADER_LEN];
+    guint8 head[FT_HEADER_LEN + FT_CHUNK_LEN]; /* the frame's first bytes */
+    guint32 flip_at;   /* in this frame, or RELAY_NEVER */
+    gboolean flipped;  /* atomic */
     guint32 back;
 };
 
@@ -40,11 +42,48 @@ static gboolean pass(int fd, const guint8 *data, gsize len)
     return TRUE;
 }
 
+/*
+ * The frame's last byte of data, or of a COMMIT, or RELAY_NEVER: wrong there,
+ * it spoils the transaction but not the place of the next frame.
+ */
+static guint32 payload_place(const Relay *r, const FtHeader *h)
+{
+    FtChunk c;
+
+    switch (h->cmd) {
+    case FT_CMD_CONTINUE:
+        g_assert_null(ft_chunk_get(h, r->head + FT_HEADER_LEN, &c));
+        return c.data_len ? r->len - 1 : RELAY_NEVER;
+    case FT_CMD_ATOMIC: /* its last chunk is device state */
+        return r->len - FT_COMMIT_LEN - 1;
+    case FT_CMD_COMMIT:
+        return r->len - 1;
+    default:
+        return RELAY_NEVER;
+    }
+}
+
+/* The frame's first r->at bytes, at least its header, are in head. */
+static void look_at_head(Relay *r)
+{
+    FtHeader h;
+
+    g_assert_null(ft_header_get(r->head, &h));
+    r->len = FT_HEADER_LEN + h.payload_len;
+    if (r->plan.flip_payload && r->frame >= r->plan.flip_frame &&
+        !r->flipped && r->at == MIN(r->len, sizeof(r->head))) {
+        r->flip_at = payload_place(r, &h);
+    }
+}
+
 /* Pass bytes from a to b, up to the cut; FALSE: cut. */
 static gboolean forward(Relay *r, guint8 *data, gsize len)
 {
     while (len) {
-        guint32 end = r->at < FT_HEADER_LEN ? FT_HEADER_LEN : r->len;
+        guint32 end = r->at < FT_HEADER_LEN ? FT_HEADER_LEN
+                      : r->at < sizeof(r->head)
+                          ? MIN(r->len, (guint32)sizeof(r->head))
+                          : r->len;
         gsize n;
 
         if (r->frame > r->plan.cut_frame) {
@@ -57,12 +96,17 @@ static gboolean forward(Relay *r, guint8 *data, gsize len)
             end = MIN(end, r->plan.cut_at);
         }
         n = MIN(len, end - r->at);
-        for (gsize i = 0; i < n && r->at + i < FT_HEADER_LEN; i++) {
-            r->header[r->at + i] = data[i];
+        for (gsize i = 0; i < n && r->at + i < sizeof(r->head); i++) {
+            r->head[r->at + i] = data[i];
         }
-        if (r->frame == r->plan.flip_frame && r->plan.flip_at >= r->at &&
-            r->plan.flip_at - r->at < n) {
-            data[r->plan.flip_at - r->at] ^= (guint8)(1 << r->plan.flip_bit);
+        if (r->at == 0) {
+            r->flip_at = !r->plan.flip_payload && r->frame == r->plan.flip_frame
+                             ? r->plan.flip_at
+                             : RELAY_NEVER;
+        }
+        if (r->flip_at >= r->at && r->flip_at - r->at < n) {
+            data[r->flip_at - r->at] ^= (guint8)(1 << r->plan.flip_bit);
+            g_atomic_int_set(&r->flipped, TRUE);
         }
         if (!pass(r->b, data, n)) {
             return FALSE;
@@ -70,11 +114,8 @@ static gboolean forward(Relay *r, guint8 *data, gsize len)
         data += n;
         len -= n;
         r->at += (guint32)n;
-        if (r->at == FT_HEADER_LEN) {
-            FtHeader h;
-
-            g_assert_null(ft_header_get(r->header, &h));
-            r->len = FT_HEADER_LEN + h.payload_len;
+        if (r->at >= FT_HEADER_LEN && r->at <= sizeof(r->head)) {
+            look_at_head(r);
         }
         if (r->at >= FT_HEADER_LEN && r->at == r->len) {
             r->frame++;
@@ -135,6 +176,11 @@ Relay *relay_new(int a, int b, const RelayPlan *plan)
     r->stop = eventfd(0, EFD_CLOEXEC);
     r->thread = g_thread_new("relay", run, r);
     return r;
+}
+
+gboolean relay_flipped(Relay *r)
+{
+    return g_atomic_int_get(&r->flipped);
 }
 
 void relay_free(Relay *r)

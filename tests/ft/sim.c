@@ -214,6 +214,7 @@ static gboolean take_event(Sim *sim, Event *e, gboolean *up)
     case FT_EVENT_CANCEL:
         g_error("the receiver left: %s", e->note.text);
     case FT_EVENT_LOST:
+        sim->lost++;
         sim->breaks += e->error && strstr(e->error, "could not read") != NULL;
         *up = FALSE;
         return TRUE;
@@ -249,7 +250,8 @@ static gboolean checkpoint(Sim *sim)
             return FALSE;
         }
     }
-    if (p->open && g_rand_int_range(sim->rand, 0, 12) == 0) {
+    if (p->open && !sim->steadfast &&
+        g_rand_int_range(sim->rand, 0, 12) == 0) {
         g_assert_true(ft_sender_cancel(p->tx.sender));
         mark_lost(sim, 0);
         sim->cancels++;
@@ -369,8 +371,8 @@ void sim_connect(Sim *sim, const RelayPlan *plan)
     unix_pair(b);
     sim->relay = relay_new(a[1], b[1], plan);
     rx_start_ops(&sim->s.rx, b[0], sim->s.hold, ALL_CODINGS, &ops);
-    tx_start(&p->tx, a[0],
-             (FtCoding)(g_rand_int_range(sim->rand, 0, 6) % 4 % 3), 0);
+    sim->coding = (FtCoding)(g_rand_int_range(sim->rand, 0, 6) % 4 % 3);
+    tx_start(&p->tx, a[0], sim->coding, 0);
     sim->links++;
 }
 

@@ -57,10 +57,12 @@ typedef struct Sim {
     SimSecondary s;
     Relay *relay;
     GRand *rand;
+    gboolean steadfast; /* the primary gives no transaction up */
+    FtCoding coding;    /* of this link */
 
     /* What happened */
-    guint commits, acks_lost, resumed, lost_pages, nacks, breaks, cancels,
-        atomics, links;
+    guint commits, acks_lost, resumed, lost_pages, nacks, lost, breaks,
+        cancels, atomics, links;
 } Sim;
 
 Sim *sim_new(guint32 seed, gboolean colo_mode);
