@@ -9,7 +9,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define EXIT_MS 300
+/* For a process to end, once its monitor hangs or is closed */
+#define HUNG_MS   300
+#define CLOSED_MS 1000
 
 static void count_degraded(ColoStatus *s)
 {
@@ -216,15 +218,18 @@ void colo_engine_close_vm(ColoEngine *e)
     colo_status_unlock(e->status);
 }
 
-gboolean colo_engine_vm_died(ColoEngine *e)
+gboolean colo_engine_vm_died(ColoEngine *e, const GError *error)
 {
     struct pollfd p = {.fd = e->pidfd, .events = POLLIN};
-
     /*
      * A process that dies closes its sockets just before it is gone; on a
      * busy host its other threads take their time.
      */
-    gboolean died = e->pidfd < 0 || poll(&p, 1, EXIT_MS) > 0;
+    gboolean closed =
+        g_error_matches(error, COLO_VM_ERROR, COLO_VM_ERROR_GONE) &&
+        !e->saw_shutdown;
+    gboolean died =
+        e->pidfd < 0 || poll(&p, 1, closed ? CLOSED_MS : HUNG_MS) > 0;
 
     /* Its last words may be there still: that the guest shut down. */
     if (died && e->vm) {

@@ -91,9 +91,10 @@ void colo_engine_close_vm(ColoEngine *e);
 
 /*
  * The VM's connection broke: is the process gone too?  Waits a moment for
- * an exit that is under way.
+ * an exit that is under way, and longer when QEMU has closed the connection
+ * (error, of colo_vm_*(); may be NULL): an exiting process does that first.
  */
-gboolean colo_engine_vm_died(ColoEngine *e);
+gboolean colo_engine_vm_died(ColoEngine *e, const GError *error);
 
 /* Is the connection to QEMU over with this error of colo_vm_*()? */
 gboolean colo_engine_vm_lost(const GError *error);

@@ -42,7 +42,7 @@ static void guest_shut_down(Primary *p)
 static void lose_vm(Primary *p, const GError *error)
 {
     ColoEngine *e = p->e;
-    gboolean died = colo_engine_vm_died(e);
+    gboolean died = colo_engine_vm_died(e, error);
 
     if (e->saw_shutdown) {
         if (e->state != COLO_STATE_ENDED) {

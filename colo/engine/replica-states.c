@@ -61,7 +61,7 @@ static const ColoStateRow table[] = {
     ROW(DEGRADED, SHUTDOWN, ENDED, BOTH),
     ROW(DEGRADED, FAILURE, FAILED, BOTH),
 
-    ROW(PAUSED, COMMIT, ACTIVE, SEC), /* only heartbeats were lost */
+    ROW(PAUSED, COMMIT, ACTIVE, SEC), /* the heartbeat is back */
     ROW(PAUSED, COMMIT_OPEN, DEGRADED, SEC),
     ROW(PAUSED, LINK_LOST, PAUSED, BOTH),
     ROW(PAUSED, FULL_COPY, SYNCING, BOTH),

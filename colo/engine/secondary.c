@@ -217,7 +217,7 @@ static void close_vm(Secondary *s)
 static void lose_vm(Secondary *s, const char *why)
 {
     ColoEngine *e = s->e;
-    gboolean died = colo_engine_vm_died(e);
+    gboolean died = colo_engine_vm_died(e, NULL);
     gboolean alone = e->state == COLO_STATE_ALONE;
 
     colo_proxy_end_takeover(e->proxy);
@@ -302,8 +302,10 @@ static gboolean take_commit(Secondary *s)
     colo_status_unlock(st);
     set_can_take_over(s);
     emit_checkpoint(s, load_us);
+    /* What was on its way when the primary fell silent protects no more. */
     if (e->state == COLO_STATE_SYNCING ||
-        (s->conn && e->state != COLO_STATE_TAKEOVER)) {
+        (s->conn && e->state != COLO_STATE_TAKEOVER &&
+         !colo_heartbeat_is_lost(e->heartbeat))) {
         colo_engine_commit(e, epoch,
                            s->with_proxy && colo_proxy_is_ready(e->proxy));
     }
@@ -395,11 +397,13 @@ static void primary_gone(Secondary *s, const char *what)
                          "taking over by itself; x-colo-lost-heartbeat does, "
                          "from the last checkpoint",
                          what);
-    } else if (!s->fencing) {
-        s->fencing = TRUE;
+    } else {
         colo_engine_step(e, COLO_ON_PEER_LOST, "%s: fencing it", what);
-        colo_fence(e->config->fence, e->config->name, e->status->peer,
-                   e->mailbox);
+        if (!s->fencing) {
+            s->fencing = TRUE;
+            colo_fence(e->config->fence, e->config->name, e->status->peer,
+                       e->mailbox);
+        }
     }
 }
 
@@ -565,7 +569,9 @@ static void take(Secondary *s, ColoMsg *m)
         conn_ended(s, (guint64)m->number);
         break;
     case COLO_MSG_HEARTBEAT_LOST:
-        primary_gone(s, "the primary's heartbeat is lost");
+        if (take_commit(s)) {
+            primary_gone(s, "the primary's heartbeat is lost");
+        }
         break;
     case COLO_MSG_HEARTBEAT_BACK:
         colo_log_info("the primary's heartbeat is back");

@@ -63,6 +63,16 @@ void sim_monitor_quit(void)
     quit = TRUE;
 }
 
+void sim_monitor_hang_up(void)
+{
+    for (int i = 0; i < n_monitors; i++) {
+        close(monitors[i].listen_fd);
+        if (monitors[i].fd >= 0) {
+            close(monitors[i].fd);
+        }
+    }
+}
+
 void sim_later(void (*func)(void *), void *arg)
 {
     Later *l = g_new(Later, 1);

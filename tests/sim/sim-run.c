@@ -116,8 +116,20 @@ static gboolean act(const char *name, gint64 ms)
         when_running = g_strdup(name);
         return FALSE;
     }
-    sim_log("inject", name);
-    if (g_str_equal(name, "stop")) {
+    if (g_str_equal(name, "hang")) {
+        sim_log("inject", name);
+        g_usleep(ms * 1000);
+        return FALSE;
+    }
+    if (g_str_equal(name, "die")) {
+        sim_log("inject", name);
+        if (ms) {
+            sim_stop("paused");
+            sim_monitor_hang_up();
+            g_usleep(ms * 1000);
+        }
+        kill(getpid(), SIGKILL);
+    } else if (g_str_equal(name, "stop")) {
         sim_stop("paused");
     } else if (g_str_equal(name, "cont")) {
         sim_cont();
@@ -135,16 +147,12 @@ static gboolean act(const char *name, gint64 ms)
         sim_panic(FALSE);
     } else if (g_str_equal(name, "panic-pause")) {
         sim_panic(TRUE);
-    } else if (g_str_equal(name, "hang")) {
-        g_usleep(ms * 1000);
-    } else if (g_str_equal(name, "die")) {
-        kill(getpid(), SIGKILL);
     } else if (g_str_equal(name, "grow")) {
         sim_options.device_bytes = ms;
-    } else if (g_str_equal(name, "fail")) {
-        return TRUE;
     }
-    return FALSE;
+    /* Whoever waits for this line finds it done. */
+    sim_log("inject", name);
+    return g_str_equal(name, "fail");
 }
 
 gboolean sim_point(const char *when, const char *what)

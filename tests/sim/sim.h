@@ -56,6 +56,8 @@ void sim_log(const char *word, const char *detail);
 void sim_monitor_listen(const char *path);
 void sim_monitor_run(void); /* until sim_monitor_quit() */
 void sim_monitor_quit(void);
+/* Close all connections, as the kernel does for a process that dies. */
+void sim_monitor_hang_up(void);
 int sim_monitor_take_fd(void); /* the last one received, or -1 */
 /* data: JSON text or NULL */
 void sim_event(const char *name, const char *data);

@@ -109,6 +109,19 @@ static void test_primary_hangs(void)
     check_end(r);
 }
 
+/* What a large process does: its end takes a while after its last word. */
+static void test_primary_dies_slowly(void)
+{
+    Rig *r = active_rig(FALSE, 2000);
+
+    rig_inject(&r->pri, "before", "xen-save-devices-state", "die", 400);
+    check_state(r, &r->pri, "failed", SOON_MS);
+    check_detail(r, &r->pri, "QEMU died", 0);
+    check_state(r, &r->sec, "alone", SOON_MS);
+    check_guest(r, &r->sec);
+    check_end(r);
+}
+
 static void test_secondary_hangs(void)
 {
     for (int periodic = 0; periodic < 2; periodic++) {
@@ -363,7 +376,8 @@ static void test_stopped_by_others(void)
 {
     Rig *r = active_rig(FALSE, 2000);
 
-    inject(r, &r->pri, NULL, NULL, "stop", 0);
+    /* Not while colod's own stop is on its way, which would hide this one. */
+    inject(r, &r->pri, "after", "cont", "stop", 0);
     check_guest_stopped(r, &r->pri);
     g_usleep(400 * 1000);
     check_active(r);
@@ -423,6 +437,36 @@ static void test_quit(void)
     check_end(r);
 }
 
+/*
+ * The host is lost while the secondary is busy with one checkpoint and has
+ * the next one in its socket: that counts, but the loss is not forgotten.
+ */
+static void test_lost_while_loading(void)
+{
+    for (int fails = 0; fails < 2; fails++) {
+        RigOptions o = {.failover = TRUE};
+        Rig *r = rig_new(&o);
+        g_autofree char *fail = g_build_filename(r->dir, "fence.fail", NULL);
+
+        rig_start(r);
+        check_active(r);
+        g_assert_true(!fails || g_file_set_contents(fail, "", 0, NULL));
+        inject(r, &r->sec, "before", "job-snapshot-load", "hang", 1000);
+        g_usleep(200 * 1000); /* the next one is sent, and waits for its ACK */
+        relay_cut(r->link, TRUE, TRUE);
+        proc_kill(r->pri.qemu);
+        proc_kill(r->pri.colod);
+        if (fails) {
+            check_detail(r, &r->sec, "fence command failed", SOON_MS);
+            check_state(r, &r->sec, "paused", 0);
+        } else {
+            check_state(r, &r->sec, "alone", SOON_MS);
+            check_guest(r, &r->sec);
+        }
+        check_end(r);
+    }
+}
+
 /* The fence says no: nobody takes over; the operator still can. */
 static void test_fence_fails(void)
 {
@@ -453,6 +497,7 @@ int main(int argc, char **argv)
         void (*func)(void);
     } tests[] = {
         {"primary-hangs", test_primary_hangs},
+        {"primary-dies-slowly", test_primary_dies_slowly},
         {"secondary-hangs", test_secondary_hangs},
         {"monitor-slow", test_monitor_slow},
         {"save-fails", test_save_fails},
@@ -467,6 +512,7 @@ int main(int argc, char **argv)
         {"stopped-by-others", test_stopped_by_others},
         {"killed-in-capture", test_killed_in_capture},
         {"quit", test_quit},
+        {"lost-while-loading", test_lost_while_loading},
         {"fence-fails", test_fence_fails},
     };
     int status;
