@@ -58,9 +58,9 @@ struct ColoVm {
      * cont as well; any other is somebody else's.
      *
      * QEMU says nothing of a stop that finds the guest stopped already.  So
-     * a stop by somebody else while a capture holds the guest, or in the
-     * fraction of a millisecond in which our stop is on its way, cannot be
-     * told from our own and is undone by our cont.
+     * a stop by somebody else while a capture holds the guest, or while our
+     * stop is on its way (well below a millisecond, but for an overloaded
+     * host), cannot be told from our own and is undone by our cont.
      */
     gboolean running;
     guint64 own_stop, own_cont; /* ids, until their replies */

@@ -23,6 +23,7 @@ tests_sim_test_sim_vm_LDADD = libcolovm.la $(UNIT_LIBS)
 SIM_RIG = tests/sim/rig.h tests/sim/rig.c \
 	tests/sim/relay.h tests/sim/relay.c \
 	tests/sim/watch.h tests/sim/watch.c \
+	tests/sim/cpu-wait.h tests/sim/cpu-wait.c \
 	tests/sim/proc.h tests/sim/proc.c \
 	tests/sim/sim-log.h tests/sim/sim-log.c
 tests_sim_test_sim_kills_SOURCES = tests/sim/test-sim-kills.c $(SIM_RIG)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A pair of hosts on this one. */
 #include "tests/sim/rig.h"
+#include "colo/common/unix-socket.h"
 #include "colo/qmp-client.h"
 
 #include <errno.h>
@@ -154,6 +155,20 @@ static void add_more(GString *args, const char *more)
     }
 }
 
+/* The last of its sockets: then the other one does, too. */
+static void wait_listening(Side *s)
+{
+    int fd;
+
+    for (int i = 0; (fd = colo_unix_connect(s->foreign, CALL_US, NULL)) < 0;
+         i++) {
+        g_assert_cmpint(i, <, START_MS);
+        g_assert_true(proc_alive(s->qemu));
+        g_usleep(1000);
+    }
+    close(fd);
+}
+
 void rig_start_qemu(Rig *r, Side *s)
 {
     gboolean primary = s == &r->pri;
@@ -163,6 +178,7 @@ void rig_start_qemu(Rig *r, Side *s)
 
     g_clear_pointer(&s->qemu, proc_free);
     g_unlink(s->qmp);
+    g_unlink(s->foreign);
     s->starts++;
     g_string_printf(args, "--qmp=%s --qmp=%s --log=%s --seed=%d --salt=%d%s",
                     s->qmp, s->foreign, s->guest_log,
@@ -176,12 +192,7 @@ void rig_start_qemu(Rig *r, Side *s)
     if (primary) {
         write_pids(r);
     }
-    /* Its monitor is the last thing that it makes before it listens. */
-    for (int i = 0; !g_file_test(s->qmp, G_FILE_TEST_EXISTS); i++) {
-        g_assert_cmpint(i, <, START_MS);
-        g_assert_true(proc_alive(s->qemu));
-        g_usleep(1000);
-    }
+    wait_listening(s);
 }
 
 static char *fence_command(Rig *r)
@@ -401,12 +412,12 @@ static void dump(const char *path)
 
 void rig_dump(Rig *r)
 {
-    dump(r->pri.output);
     dump(r->pri.guest_log);
-    dump(r->pri.proxy_log);
-    dump(r->sec.output);
     dump(r->sec.guest_log);
+    dump(r->pri.proxy_log);
     dump(r->sec.proxy_log);
+    dump(r->pri.output);
+    dump(r->sec.output);
     fflush(stdout);
 }
 

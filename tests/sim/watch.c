@@ -1,24 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Watching a colod. */
 #include "tests/sim/watch.h"
+#include "tests/sim/cpu-wait.h"
 #include "colo/common/qmp-wire.h"
 #include "colo/qmp-client.h"
 
-#include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 enum {
     CONNECT_US = 1000 * 1000,
     ANSWER_US = 5000 * 1000,
     REST_US = 4000,
+    LONG_US = 20 * 1000, /* worth to ask why */
 };
 
 struct Watch {
     char *control;
     GThread *thread;
-    ColoQmpClient *client; /* the thread's own */
+    /* The thread's own: */
+    ColoQmpClient *client;
+    CpuWait ours, theirs; /* when the question was asked */
 
     GMutex lock; /* guards all below */
     GCond changed;
@@ -27,30 +29,6 @@ struct Watch {
     GArray *events; /* of WatchEvent */
     gint64 worst_us;
 };
-
-/*
- * For how long a thread was ready to run but had to wait for a processor,
- * so far, in nanoseconds: what the machine's other load costs.
- */
-static gint64 waited_ns(pid_t tid)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%d/schedstat", (int)tid);
-    g_autofree char *text = NULL;
-    long long ran, waited;
-
-    return g_file_get_contents(path, &text, NULL, NULL) &&
-                   sscanf(text, "%lld %lld", &ran, &waited) == 2
-               ? waited
-               : 0;
-}
-
-/* The same for both ends of a question: us, and colod's control thread. */
-static gint64 late_us(Watch *w)
-{
-    return (waited_ns((pid_t)syscall(SYS_gettid)) +
-            waited_ns(colo_qmp_client_peer_pid(w->client))) /
-           1000;
-}
 
 static void copy(char *to, gsize size, JsonObject *o, const char *name)
 {
@@ -79,7 +57,7 @@ static void on_event(const char *name, JsonObject *data, gint64 time_us,
     g_mutex_unlock(&w->lock);
 }
 
-static void take_status(Watch *w, JsonObject *o, gint64 took, gint64 late)
+static void take_status(Watch *w, JsonObject *o)
 {
     WatchStatus *s = &w->status;
     gint64 epoch = 0;
@@ -97,8 +75,21 @@ static void take_status(Watch *w, JsonObject *o, gint64 took, gint64 late)
     colo_json_get_bool(o, "guest-running", &s->guest_running);
     colo_json_get_int(o, "epoch", &epoch);
     s->epoch = epoch;
-    w->worst_us = MAX(w->worst_us, took - late);
     g_cond_broadcast(&w->changed);
+    g_mutex_unlock(&w->lock);
+}
+
+/* Without what the machine's other load costs. */
+static void took(Watch *w, gint64 us)
+{
+    if (us > LONG_US) {
+        gint64 theirs = cpu_wait_us(&w->theirs);
+
+        /* A colod that ended after its answer took its record along. */
+        us = theirs < 0 ? 0 : us - theirs - cpu_wait_us(&w->ours);
+    }
+    g_mutex_lock(&w->lock);
+    w->worst_us = MAX(w->worst_us, us);
     g_mutex_unlock(&w->lock);
 }
 
@@ -106,20 +97,23 @@ static void take_status(Watch *w, JsonObject *o, gint64 took, gint64 late)
 static gboolean ask(Watch *w)
 {
     g_autoptr(GError) error = NULL;
-    gint64 late = late_us(w), start = g_get_monotonic_time(), took;
+    gboolean known = cpu_wait_begin(&w->ours, getpid()) &&
+                     cpu_wait_begin(&w->theirs,
+                                    colo_qmp_client_peer_pid(w->client));
+    gint64 start = g_get_monotonic_time();
     g_autoptr(JsonNode) node = colo_qmp_client_call(
         w->client, "query-colo-status", NULL, ANSWER_US, &error);
 
     if (!node) {
         if (g_error_matches(error, COLO_QMP_ERROR, COLO_QMP_ERROR_TIMEOUT)) {
-            g_mutex_lock(&w->lock);
-            w->worst_us = ANSWER_US;
-            g_mutex_unlock(&w->lock);
+            took(w, g_get_monotonic_time() - start);
         }
         return FALSE;
     }
-    took = g_get_monotonic_time() - start;
-    take_status(w, json_node_get_object(node), took, late_us(w) - late);
+    if (known) {
+        took(w, g_get_monotonic_time() - start);
+    }
+    take_status(w, json_node_get_object(node));
     colo_qmp_client_wait_any(w->client, g_get_monotonic_time() + REST_US, NULL);
     return TRUE;
 }

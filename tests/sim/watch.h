@@ -47,8 +47,8 @@ gboolean watch_last(Watch *w, const char *name, guint from, WatchEvent *e);
 gboolean watch_wait_event(Watch *w, const char *name, int ms, WatchEvent *e);
 
 /*
- * The slowest answer so far, without the time for which the two threads
- * concerned were kept waiting for a processor.
+ * The slowest answer so far, without the time for which the threads of the
+ * two processes concerned were kept waiting for a processor.
  */
 gint64 watch_worst_us(Watch *w);
 
