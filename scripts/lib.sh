@@ -96,7 +96,7 @@ build()
             "$SRC/configure" $build_options &&
                 printf '%s\n' "$build_options" >options || exit 1
         fi
-        make -j"$(nproc)" "$@"
+        ${BUILD_NICE:-} make -j"$(nproc)" "$@"
     ) 9>"$build_dir/.lock" || {
         tail -n 30 "$build_dir/build.log" >&2
         die "the build failed; all of its output is in $build_dir/build.log"
