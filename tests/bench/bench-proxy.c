@@ -152,13 +152,15 @@ static void start_reference(Bed *b)
                       "echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables",
                       NULL};
     g_autofree char *log = in_dir(b, "accept.log");
+    g_autofree char *accept = g_strdup_printf("%s/tests/bench/nfq-accept 0",
+                                              g_getenv("COLO_BUILDDIR"));
 
     if (!rig_run(b->pri, sysctl, NULL)) {
         rig_die("cannot switch bridge-nf-call-iptables on: is the module "
                 "br_netfilter there?");
     }
     g_file_set_contents(log, "", 0, NULL);
-    b->running[0] = start(b, b->pri, "accept.log", "nfq-accept 0");
+    b->running[0] = start(b, b->pri, "accept.log", accept);
     wait_ready(b, "accept.log");
     rule(b, "-I");
 }
