@@ -2,6 +2,7 @@
 /* colo-proxy: start, loop and end. */
 #include "colo/names.h"
 #include "colo/log.h"
+#include "netcompare/proxy/gather.h"
 #include "netcompare/proxy/proxy.h"
 
 #include <errno.h>
@@ -83,6 +84,7 @@ int main(int argc, char **argv)
     colo_qmp_server_set_gone_func(p.control, proxy_client_gone);
     if (start(&p, &error)) {
         hurry();
+        g_main_context_set_poll_func(NULL, gather_poll);
         g_unix_signal_add(SIGTERM, on_signal, &p);
         g_unix_signal_add(SIGINT, on_signal, &p);
         g_main_loop_run(p.loop);

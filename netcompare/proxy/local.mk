@@ -6,6 +6,7 @@ colo_proxy_SOURCES = \
 	netcompare/proxy/config.h netcompare/proxy/config.c \
 	netcompare/proxy/control.c \
 	netcompare/proxy/divergence.h netcompare/proxy/divergence.c \
+	netcompare/proxy/gather.h netcompare/proxy/gather.c \
 	netcompare/proxy/inbound.h netcompare/proxy/inbound.c \
 	netcompare/proxy/nudge.h netcompare/proxy/nudge.c \
 	netcompare/proxy/primary.c \

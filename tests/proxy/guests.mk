@@ -24,3 +24,9 @@ TESTS += tests/proxy/test-nudge
 tests_proxy_test_nudge_SOURCES = tests/proxy/test-nudge.c \
 	netcompare/proxy/nudge.h netcompare/proxy/nudge.c
 tests_proxy_test_nudge_LDADD = libpacketbuild.la libcolopacket.la $(UNIT_LIBS)
+
+check_PROGRAMS += tests/proxy/test-gather
+TESTS += tests/proxy/test-gather
+tests_proxy_test_gather_SOURCES = tests/proxy/test-gather.c \
+	netcompare/proxy/gather.h netcompare/proxy/gather.c
+tests_proxy_test_gather_LDADD = $(UNIT_LIBS)

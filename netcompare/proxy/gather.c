@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Many packets for each wakeup. */
+#include "netcompare/proxy/gather.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#define WINDOW_US 2000
+#define OFTEN     24 /* wakeups in a window, 12000 a second */
+#define WAIT_NS   60000
+
+static gint64 window_us; /* its begin */
+static guint wakeups;    /* in it */
+static gboolean often;   /* in the last one that was whole */
+static guint64 waits;
+
+static void count_wakeup(void)
+{
+    gint64 now = g_get_monotonic_time();
+
+    if (now - window_us < WINDOW_US) {
+        wakeups++;
+        return;
+    }
+    /* Waiting makes wakeups fewer: half as many keep it. */
+    often = now - window_us < 2 * WINDOW_US &&
+            wakeups >= (often ? OFTEN / 2 : OFTEN);
+    window_us = now;
+    wakeups = 1;
+}
+
+gint gather_poll(GPollFD *fds, guint n_fds, gint timeout_ms)
+{
+    gint ready = g_poll(fds, n_fds, timeout_ms);
+
+    if (ready <= 0) {
+        return ready;
+    }
+    count_wakeup();
+    if (often) {
+        const struct timespec t = {.tv_nsec = WAIT_NS};
+
+        waits++;
+        nanosleep(&t, NULL);
+        ready = g_poll(fds, n_fds, 0);
+    }
+    return ready;
+}
+
+guint64 gather_waits(void)
+{
+    return waits;
+}
