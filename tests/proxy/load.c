@@ -11,7 +11,7 @@ RigOptions load_options(gboolean periodic, guint delay_ms)
         .periodic = periodic,
         .delay_ms = delay_ms,
         .failover = TRUE,
-        .colod = "--ft-timeout 1000 --qmp-timeout 1000",
+        .colod = "--ft-timeout 2000 --qmp-timeout 3000",
     };
 }
 

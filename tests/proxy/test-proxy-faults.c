@@ -97,12 +97,17 @@ static void secondary_guest_stopped(void)
     load_mark(client);
 }
 
-/* What it would have let go passes after a while. */
+/*
+ * What it would have let go passes after a while; unless it died while it had
+ * stopped the guest, which only the next one lets run.
+ */
 static void primary_colod_killed(void)
 {
     rig_kill_colod(&rig->pri, SIGKILL);
     rig_wait_state(&rig->sec, "paused", RIG_PATIENCE_S);
-    load_mark(client);
+    if (rig_guest_runs(&rig->pri)) {
+        load_mark(client);
+    }
     rig_start_colod(&rig->pri);
     load_wait_protected(rig);
     load_mark(client);

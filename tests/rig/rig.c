@@ -23,7 +23,7 @@ static void show_tail(const RigSide *s, const char *path)
     }
     lines = g_strsplit(text, "\n", -1);
     n = g_strv_length(lines);
-    for (guint i = n > 12 ? n - 12 : 0; i < n; i++) {
+    for (guint i = n > 25 ? n - 25 : 0; i < n; i++) {
         if (*lines[i]) {
             g_printerr("# %s: %.200s\n", s->name, lines[i]);
         }
