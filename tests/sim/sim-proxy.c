@@ -36,6 +36,7 @@ static const GOptionEntry entries[] = {
 
 static ColoQmpServer *server;
 static guint64 client;      /* colod; 0: none */
+static guint64 refused;     /* whose attach was arranged to fail */
 static int link_fd = -1;    /* to the other proxy */
 static gboolean peer_attached, ready;
 static const char *mode;
@@ -177,7 +178,9 @@ static gboolean begin(const char *word, gint64 epoch, GError **error)
         g_set_error_literal(error, COLO_QMP_ERROR, COLO_QMP_ERROR_GENERIC,
                             "arranged to fail");
     } else {
-        expect(client == colo_qmp_server_asking(server) ||
+        guint64 asking = colo_qmp_server_asking(server);
+
+        expect(client == asking || refused == asking ||
                    !strcmp(word, "attach"),
                "not attached", epoch);
     }
@@ -195,6 +198,8 @@ static JsonNode *attach(JsonObject *args, gpointer unused, GError **error)
     JsonObject *o;
 
     if (!begin("attach", 0, error)) {
+        /* What it sent behind that, before it knew, is no mistake. */
+        refused = colo_qmp_server_asking(server);
         return NULL;
     }
     client = colo_qmp_server_asking(server);
