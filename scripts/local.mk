@@ -10,7 +10,8 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 	--errors-for-leak-kinds=definite --show-leak-kinds=definite \
 	--fair-sched=yes --suppressions=$(abs_top_srcdir)/tests/valgrind.supp
 # Those that do not race against a real process's speed
-VALGRIND_TESTS = ^tests/(test-bitmap|common/|ft/)[^.]*$$
+VALGRIND_TESTS = \
+	^tests/(test-bitmap|common/|ft/|store/test-(index|log|sto|surv))[^.]*$$$$
 
 print-tests:
 	@printf '%s\n' $(TESTS)
