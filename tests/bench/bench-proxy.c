@@ -11,8 +11,10 @@
 #include "tests/bench/bench.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define GUEST    "10.77.3.100"
 #define CLIENT   "10.77.3.9"
@@ -39,6 +41,8 @@ typedef struct Bed {
     RigQmp qmp[2];
     guint64 matched, released;
     guint checkpoints;
+    /* Of nfq-accept; of both proxies */
+    double reference_cpu, cpu[2], reference_units, units;
 } Bed;
 
 static char *in_dir(const Bed *b, const char *name)
@@ -273,6 +277,7 @@ static void checkpoint(Bed *b)
 static void attend(Bed *b, pid_t *clients)
 {
     gint64 end = g_get_monotonic_time() + (round_s + SETTLE_S) * G_USEC_PER_SEC;
+    const RigEvent *event;
     guint seen = 0;
     int status;
 
@@ -285,10 +290,12 @@ static void attend(Bed *b, pid_t *clients)
             continue;
         }
         rig_qmp_pump(&b->qmp[0], 20);
-        if (rig_qmp_find(&b->qmp[0], seen, "COLO_PROXY_CHECKPOINT", NULL, NULL,
-                         &seen)) {
+        event = rig_qmp_find(&b->qmp[0], seen, "COLO_PROXY_CHECKPOINT", NULL,
+                             NULL, &seen);
+        if (event) {
             if (streams) {
-                rig_die("the streams differ");
+                rig_die("the streams differ: %s",
+                        json_object_get_string_member(event->data, "cause"));
             }
             checkpoint(b);
         }
@@ -297,6 +304,23 @@ static void attend(Bed *b, pid_t *clients)
     if (!WIFEXITED(status) || WEXITSTATUS(status)) {
         rig_die("net-traffic failed");
     }
+}
+
+/* Seconds of the processor that it has used. */
+static double cpu_of(pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/stat", (int)pid);
+    g_autofree char *text = NULL;
+    unsigned long user, kernel;
+    const char *p;
+
+    if (!pid || !g_file_get_contents(path, &text, NULL, NULL) ||
+        !(p = strrchr(text, ')')) ||
+        sscanf(p, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+               &user, &kernel) != 2) {
+        return 0;
+    }
+    return (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
 }
 
 static double traffic(Bed *b, gint64 *lost)
@@ -322,6 +346,11 @@ static double traffic(Bed *b, gint64 *lost)
     return json_object_get_double_member(o, "rate") * (packets ? 1 : 8e-9);
 }
 
+static double ratio(double a, double b)
+{
+    return b > 0 ? a / b : 0;
+}
+
 static void print(const Bed *b, const Samples *rate, const Samples *reference,
                   gint64 lost, int disturbed)
 {
@@ -336,10 +365,14 @@ static void print(const Bed *b, const Samples *rate, const Samples *reference,
     bench_put_string(o, "unit", packets ? "packets/s" : "Gbit/s");
     bench_put_number(o, "rate", r);
     bench_put_number(o, "reference", bare);
-    bench_put_number(o, "ratio", bare > 0 ? r / bare : 0);
+    bench_put_number(o, "ratio", ratio(r, bare));
+    /* Seconds of the processor for each Gbit, or packet */
+    bench_put_number(o, "reference_cpu",
+                     ratio(b->reference_cpu, b->reference_units));
+    bench_put_number(o, "primary_cpu", ratio(b->cpu[0], b->units));
+    bench_put_number(o, "secondary_cpu", ratio(b->cpu[1], b->units));
     bench_put_number(o, "matched",
-                     b->released ? (double)b->matched / (double)b->released
-                                 : 0);
+                     ratio((double)b->matched, (double)b->released));
     bench_put_int(o, "checkpoints", b->checkpoints);
     bench_put_int(o, "packets_lost", lost);
     bench_put_int(o, "rounds_disturbed", disturbed);
@@ -376,9 +409,14 @@ int main(int argc, char **argv)
 
         start_reference(&b);
         bare = traffic(&b, &reference_lost);
+        b.reference_cpu += cpu_of(b.running[0]);
+        b.reference_units += bare * round_s;
         stop_reference(&b);
         start_compare(&b);
         compared = traffic(&b, &lost);
+        b.cpu[0] += cpu_of(b.running[0]);
+        b.cpu[1] += cpu_of(b.running[1]);
+        b.units += compared * round_s;
         stop_compare(&b);
         /* After a loss both run apart: that measures something else. */
         if (b.checkpoints > checkpoints) {
