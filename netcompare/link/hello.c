@@ -43,6 +43,7 @@ GBytes *net_hello_format(const NetHello *h)
     json_object_set_int_member(o, "interfaces", h->ifaces);
     json_object_set_string_member(o, "instance", h->instance);
     json_object_set_boolean_member(o, "attached", h->attached);
+    json_object_set_boolean_member(o, "digests", h->digests);
     text = colo_qmp_print(o);
     return g_bytes_new_take(text, strlen(text));
 }
@@ -134,6 +135,8 @@ NetHello *net_hello_parse(const guint8 *json, gsize len, GError **error)
         !get_flag(o, "attached", &h->attached, error)) {
         return NULL;
     }
+    h->digests =
+        colo_json_get_bool(o, "digests", &h->digests) && h->digests;
     return g_steal_pointer(&h);
 }
 

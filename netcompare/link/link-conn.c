@@ -187,6 +187,7 @@ static gboolean handle(NetConn *c, const NetWireHead *h, const guint8 *data,
     if (h->type == NET_WIRE_PING) {
         return TRUE;
     }
+    l->handed_out = TRUE;
     return l->ops.message(l->user, h, data, buf, error);
 }
 
@@ -225,6 +226,7 @@ static void receive(NetConn *c)
     gint64 until = g_get_monotonic_time() + TURN_US;
     gsize total = 0;
 
+    c->link->handed_out = FALSE;
     hand_out(c, until);
     while (!c->failed && !c->more && total < TURN_BYTES) {
         gsize room;
@@ -316,7 +318,12 @@ static gboolean conn_dispatch(GSource *source, GSourceFunc unused,
     gushort ready = c->poll.revents;
 
     if (c->more || (ready & (G_IO_IN | G_IO_HUP | G_IO_ERR))) {
+        NetLink *l = c->link;
+
         receive(c);
+        if (l->handed_out && l->ops.turn) {
+            l->ops.turn(l->user);
+        }
     }
     if (ready & G_IO_OUT) {
         c->blocked = FALSE;
@@ -386,6 +393,8 @@ NetConn *net_conn_new(NetLink *l, int fd, char *peer)
     c->poll.fd = fd;
     g_source_add_poll(c->source, &c->poll);
     g_source_set_ready_time(c->source, c->due);
+    /* Else GLib takes fd out of the poll for each turn, and wakes itself. */
+    g_source_set_can_recurse(c->source, TRUE);
     g_source_attach(c->source, l->context);
 
     net_conn_send(c, &h, &iov, 1, G_MAXSIZE);

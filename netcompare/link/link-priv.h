@@ -57,6 +57,7 @@ struct NetLink {
     dev_t path_dev;
     ino_t path_ino;
 
+    gboolean handed_out; /* a message, in this turn */
     GHashTable *said; /* sentences logged since a connection was up */
     NetLinkStats stats;
 };

@@ -278,6 +278,12 @@ void net_link_set_attached(NetLink *l, gboolean attached)
     }
 }
 
+static gboolean is_bulk(guint8 type)
+{
+    return type == NET_WIRE_FRAME || type == NET_WIRE_DIGEST ||
+           type == NET_WIRE_CONTENT;
+}
+
 gboolean net_link_send(NetLink *l, const NetWireHead *h,
                        const struct iovec *iov, guint n)
 {
@@ -297,7 +303,7 @@ gboolean net_link_send(NetLink *l, const NetWireHead *h,
     }
     return net_conn_send(
         l->conn, h, iov, n,
-        l->max_queue + (h->type == NET_WIRE_FRAME ? 0 : NET_LINK_RESERVE));
+        l->max_queue + (is_bulk(h->type) ? 0 : NET_LINK_RESERVE));
 }
 
 void net_link_flush(NetLink *l)

@@ -55,6 +55,8 @@ typedef struct NetLinkOps {
      * May be NULL.
      */
     void (*room)(gpointer user);
+    /* The end of a turn in which there were messages.  May be NULL. */
+    void (*turn)(gpointer user);
 } NetLinkOps;
 
 typedef struct NetLinkConfig {
@@ -77,7 +79,8 @@ void net_link_set_attached(NetLink *l, gboolean attached);
  * sum).  Copied into the queue unless the kernel takes it at once.  FALSE: no
  * peer, or the queue is full; nothing of it is sent then.  Small messages are
  * gathered: net_link_flush() writes them; the main loop does it, too, at its
- * next turn.  What is not a FRAME may pass max_queue by NET_LINK_RESERVE, so
+ * next turn.  What is not a FRAME,
+ * DIGEST or CONTENT may pass max_queue by NET_LINK_RESERVE, so
  * that a flood of frames does not keep it back.
  */
 #define NET_LINK_RESERVE (1024 * 1024)

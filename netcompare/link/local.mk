@@ -3,6 +3,7 @@
 noinst_LTLIBRARIES += libcololink.la
 libcololink_la_SOURCES = \
 	netcompare/link/wire.h netcompare/link/wire.c netcompare/link/hello.c \
+	netcompare/link/wire-digest.c \
 	netcompare/link/reader.h netcompare/link/reader.c \
 	netcompare/link/queue.h netcompare/link/queue.c \
 	netcompare/link/connect.h netcompare/link/connect.c \

@@ -35,10 +35,17 @@ static const struct {
     [NET_WIRE_LOADED] = {"LOADED", 0, 0, FALSE, 0, ANY_NUMBER, SECONDARY},
     [NET_WIRE_OFFSET] = {"OFFSET", NET_WIRE_OFFSET_LEN, NET_WIRE_OFFSET_LEN,
                          TRUE, 0, ANY_NUMBER, PRIMARY},
-    [NET_WIRE_WANTED] = {"WANTED", 0, 0, FALSE, 0, 1, PRIMARY},
+    [NET_WIRE_WANTED] = {"WANTED", 0, NET_DIGEST_SECRET, FALSE, 0, 1, PRIMARY},
     [NET_WIRE_ATTACHED] = {"ATTACHED", 0, 0, FALSE, 0, 1, BOTH},
     [NET_WIRE_TAKEOVER] = {"TAKEOVER", 0, 0, FALSE, 0, ANY_NUMBER, SECONDARY},
     [NET_WIRE_PING] = {"PING", 0, 0, FALSE, 0, 0, BOTH},
+    [NET_WIRE_DIGEST] = {"DIGEST", NET_WIRE_DIGEST_MIN, NET_WIRE_DIGEST_MAX,
+                         TRUE, 0, ANY_NUMBER, SECONDARY},
+    [NET_WIRE_FETCH] = {"FETCH", 0, 0, TRUE, 0, ANY_NUMBER, PRIMARY},
+    [NET_WIRE_CONTENT] = {"CONTENT", NET_WIRE_FRAME_MIN, NET_WIRE_MAX, TRUE, 0,
+                          ANY_NUMBER, SECONDARY},
+    [NET_WIRE_DONE] = {"DONE", 8, 8 * NET_WIRE_DONE_N, TRUE, 0, 0, PRIMARY},
+    [NET_WIRE_GONE] = {"GONE", 0, 0, TRUE, 0, ANY_NUMBER, SECONDARY},
 };
 
 const char *net_wire_type_name(guint8 type)
@@ -120,7 +127,10 @@ gboolean net_wire_check_head(const NetWireHead *h, guint ifaces, GError **error)
         return wrong(h, "type", h->type, error);
     }
     if (h->len < rules[h->type].min * each ||
-        h->len > rules[h->type].max * each) {
+        h->len > rules[h->type].max * each ||
+        (h->type == NET_WIRE_WANTED && h->len &&
+         h->len != NET_DIGEST_SECRET) ||
+        (h->type == NET_WIRE_DONE && h->len % 8)) {
         return wrong(h, "length", h->len, error);
     }
     if (h->iface && (!rules[h->type].of_iface || h->iface >= ifaces)) {

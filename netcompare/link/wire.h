@@ -19,6 +19,7 @@
 #ifndef COLO_NET_WIRE_H
 #define COLO_NET_WIRE_H
 
+#include "netcompare/packet/digest.h"
 #include "netcompare/packet/packet.h"
 
 #define NET_WIRE_VERSION    1
@@ -52,7 +53,11 @@ typedef enum {
     NET_WIRE_LOADED,
     /* primary: payload: NetWireOffset; number: the checkpoint it is of. */
     NET_WIRE_OFFSET,
-    /* primary: number 1: what the secondary's guest sends is of use, 0: not. */
+    /*
+     * primary: number 1: what the secondary's guest sends is of use, 0: not.
+     * Payload: none, or the secret for digests, NET_DIGEST_SECRET bytes; then
+     * large segments may be said by their DIGEST.
+     */
     NET_WIRE_WANTED,
     /* both: number 1: colod is attached, 0: it is not. */
     NET_WIRE_ATTACHED,
@@ -63,10 +68,27 @@ typedef enum {
     NET_WIRE_TAKEOVER,
     /* both: I am alive; sent when nothing else was for a while. */
     NET_WIRE_PING,
+    /*
+     * secondary: in place of a FRAME of its guest.  number: the frame's.
+     * Payload: see net_wire_get_digest().
+     */
+    NET_WIRE_DIGEST,
+    /* primary: send the frame whose DIGEST had this number. */
+    NET_WIRE_FETCH,
+    /* secondary: the answer, as FRAME with the same number ... */
+    NET_WIRE_CONTENT,
+    /* ... or that it is not kept any more. */
+    NET_WIRE_GONE,
+    /*
+     * primary: frames of which DIGESTs were sent that it will not ask for.
+     * Payload: their numbers, 8 bytes each, at most NET_WIRE_DONE_N.
+     */
+    NET_WIRE_DONE,
     NET_WIRE_N
 } NetWireType;
 
 #define NET_WIRE_PERIODIC 1
+#define NET_WIRE_DONE_N   512
 
 typedef struct NetWireHead {
     guint32 len;
@@ -102,6 +124,29 @@ void net_wire_put_offset(guint8 out[NET_WIRE_OFFSET_LEN],
 gboolean net_wire_get_offset(const guint8 *in, gsize len, guint8 iface,
                              NetWireOffset *o, GError **error);
 
+/*
+ * DIGEST: a frame with a TCP segment, but with digests in place of the bytes
+ * that it carries.
+ *
+ *   offset size field
+ *   0      4    len      bytes that it carries
+ *   4      2    piece    bytes of each piece
+ *   6      2    head     length of the last field
+ *   8      8 n  hash     XXH3 of each piece
+ *   8+8n   head frame    up to the end of the TCP header; the length in the IP
+ *                        header is that of the headers
+ */
+#define NET_WIRE_DIGEST_HEAD 256 /* of frame, at most */
+#define NET_WIRE_DIGEST_LEAST 54 /* Ethernet, IPv4, TCP */
+#define NET_WIRE_DIGEST_MIN  (8 + 8 + NET_WIRE_DIGEST_LEAST)
+#define NET_WIRE_DIGEST_MAX  (8 + 8 * NET_DIGEST_MAX + NET_WIRE_DIGEST_HEAD)
+/* head: all of the frame that is not in digests.  Returns the length. */
+gsize net_wire_put_digest(guint8 out[NET_WIRE_DIGEST_MAX], const NetDigests *d,
+                          const guint8 *head, gsize head_len);
+/* head: in in; a TCP segment without payload, SYN and RST, parsed into p. */
+gboolean net_wire_get_digest(const NetWireHead *h, const guint8 *in,
+                             NetDigests *d, NetPacket *p, GError **error);
+
 typedef struct NetHello {
     guint version_min, version_max;
     char *name; /* of the VM: has to be the same */
@@ -109,6 +154,7 @@ typedef struct NetHello {
     guint ifaces;
     char *instance; /* 32 hex digits: this run of the proxy */
     gboolean attached;
+    gboolean digests; /* it knows DIGEST; not said: it does not */
 } NetHello;
 /* What is taken is whole and in bounds, and can be formatted again. */
 NetHello *net_hello_parse(const guint8 *json, gsize len, GError **error);

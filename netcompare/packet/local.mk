@@ -4,4 +4,5 @@ libcolopacket_la_SOURCES = \
 	netcompare/packet/packet.h netcompare/packet/packet.c \
 	netcompare/packet/key.c \
 	netcompare/packet/checksum.h netcompare/packet/checksum.c \
-	netcompare/packet/buf.h netcompare/packet/buf.c
+	netcompare/packet/buf.h netcompare/packet/buf.c \
+	netcompare/packet/digest.h netcompare/packet/digest.c

@@ -64,6 +64,25 @@ static void fuzz_offset(const NetWireHead *h, const guint8 *data)
     }
 }
 
+static void fuzz_digest(const NetWireHead *h, const guint8 *data)
+{
+    g_autoptr(GError) error = NULL;
+    guint8 again[NET_WIRE_DIGEST_MAX];
+    NetDigests d;
+    NetPacket p;
+    gsize head, len;
+
+    if (!net_wire_get_digest(h, data, &d, &p, &error)) {
+        g_assert_nonnull(error);
+        return;
+    }
+    head = h->len - 8 - 8 * net_digest_count(d.len, d.piece);
+    g_assert_true(p.data >= data + h->len - head &&
+                  p.data + p.len <= data + h->len);
+    len = net_wire_put_digest(again, &d, data + h->len - head, head);
+    g_assert_cmpmem(again, len, data, h->len);
+}
+
 static void check_message(const NetWireHead *h, const guint8 *data, NetBuf *buf)
 {
     g_autoptr(GError) error = NULL;
@@ -79,6 +98,8 @@ static void check_message(const NetWireHead *h, const guint8 *data, NetBuf *buf)
     g_assert_cmpuint(h->iface, <, IFACES);
     if (h->type == NET_WIRE_OFFSET) {
         fuzz_offset(h, copy);
+    } else if (h->type == NET_WIRE_DIGEST) {
+        fuzz_digest(h, copy);
     } else if (h->type == NET_WIRE_HELLO) {
         fuzz_hello(copy, h->len);
     }

@@ -35,6 +35,16 @@ static const struct {
     {{.type = NET_WIRE_TAKEOVER, .number = 0xff},
      "00000000 08 00 0000 ff00000000000000"},
     {{.type = NET_WIRE_PING}, "00000000 09 00 0000 0000000000000000"},
+    {{.len = 0x46, .type = NET_WIRE_DIGEST, .iface = 1, .number = 0x1122},
+     "46000000 0a 01 0000 2211000000000000"},
+    {{.type = NET_WIRE_FETCH, .iface = 1, .number = 0x1122},
+     "00000000 0b 01 0000 2211000000000000"},
+    {{.len = 0x10203, .type = NET_WIRE_CONTENT, .iface = 2, .number = 0x1122},
+     "03020100 0c 02 0000 2211000000000000"},
+    {{.type = NET_WIRE_GONE, .iface = 2, .number = 0x1122},
+     "00000000 0d 02 0000 2211000000000000"},
+    {{.len = 16, .type = NET_WIRE_DONE, .iface = 1},
+     "10000000 0e 01 0000 0000000000000000"},
 };
 
 static char *hex_of(const guint8 *bytes, gsize n)
@@ -101,6 +111,16 @@ static void test_wrong_heads(void)
         {{.type = NET_WIRE_OFFSET, .len = 55}, "length"},
         {{.type = NET_WIRE_OFFSET, .len = 57}, "length"},
         {{.type = NET_WIRE_WANTED, .len = 1}, "length"},
+        {{.type = NET_WIRE_WANTED, .len = 191}, "length"},
+        {{.type = NET_WIRE_WANTED, .len = 193}, "length"},
+        {{.type = NET_WIRE_DIGEST, .len = NET_WIRE_DIGEST_MIN - 1}, "length"},
+        {{.type = NET_WIRE_DIGEST, .len = NET_WIRE_DIGEST_MAX + 1}, "length"},
+        {{.type = NET_WIRE_FETCH, .len = 1}, "length"},
+        {{.type = NET_WIRE_CONTENT, .len = NET_WIRE_MAX + 1}, "length"},
+        {{.type = NET_WIRE_GONE, .len = 1}, "length"},
+        {{.type = NET_WIRE_DONE, .len = 0}, "length"},
+        {{.type = NET_WIRE_DONE, .len = 12}, "length"},
+        {{.type = NET_WIRE_DONE, .len = 8 * NET_WIRE_DONE_N + 8}, "length"},
         {{.type = NET_WIRE_ATTACHED, .len = 1}, "length"},
         {{.type = NET_WIRE_TAKEOVER, .len = 1}, "length"},
         {{.type = NET_WIRE_PING, .len = 1}, "length"},
@@ -143,10 +163,13 @@ static void test_who(void)
 
         g_assert_true(primary || secondary);
         g_assert_cmpint(primary, ==,
-                        type != NET_WIRE_LOADED && type != NET_WIRE_TAKEOVER);
+                        type != NET_WIRE_LOADED && type != NET_WIRE_TAKEOVER &&
+                            type != NET_WIRE_DIGEST &&
+                            type != NET_WIRE_CONTENT && type != NET_WIRE_GONE);
         g_assert_cmpint(secondary, ==,
                         type != NET_WIRE_CAPTURE && type != NET_WIRE_OFFSET &&
-                            type != NET_WIRE_WANTED);
+                            type != NET_WIRE_WANTED &&
+                            type != NET_WIRE_FETCH && type != NET_WIRE_DONE);
     }
 }
 
@@ -235,10 +258,118 @@ static void test_wrong_offsets(void)
     }
 }
 
+/* --- DIGEST ------------------------------------------------------------- */
+
+/* Ethernet, IPv4 of 40 bytes, TCP: port 80 to 1024, seq 100, ack 5, PSH ACK. */
+static const guint8 digest_head[] = {
+    2,    0x77, 0, 0, 2, 9, 0x52, 0x54, 0,    0x77, 3,    0x64, 8,    0,
+    0x45, 0,    0, 40, 0, 0, 0x40, 0,    64,   6,    0,    0,    10,   77,
+    3,    100,  10, 77, 3, 9, 0,    80,   4,    0,    0,    0,    0,    100,
+    0,    0,    0, 5, 0x50, 0x18, 3, 0xe8, 0,    0,    0,    0,
+};
+
+static NetDigests a_digest(void)
+{
+    NetDigests d = {.number = 7, .len = 2900, .piece = 1448};
+
+    d.hash[0] = G_GUINT64_CONSTANT(0x0123456789abcdef);
+    d.hash[1] = 2;
+    d.hash[2] = 3;
+    return d;
+}
+
+static gboolean get_digest(const guint8 *bytes, gsize len, NetDigests *d,
+                           NetPacket *p, GError **error)
+{
+    const NetWireHead h = {.type = NET_WIRE_DIGEST,
+                           .len = (guint32)len,
+                           .iface = 2,
+                           .number = 7};
+
+    return net_wire_get_digest(&h, bytes, d, p, error);
+}
+
+static void test_digest(void)
+{
+    NetDigests d = a_digest(), again;
+    g_autofree char *hex = NULL, *head = hex_of(digest_head, 54), *all = NULL;
+    g_autoptr(GError) error = NULL;
+    guint8 bytes[NET_WIRE_DIGEST_MAX];
+    gsize len = net_wire_put_digest(bytes, &d, digest_head, 54);
+    NetPacket p;
+
+    hex = hex_of(bytes, len);
+    all = g_strconcat("540b0000a8053600efcdab8967452301"
+                      "02000000000000000300000000000000",
+                      head, NULL);
+    g_assert_cmpstr(hex, ==, all);
+    g_assert_true(get_digest(bytes, len, &again, &p, &error));
+    g_assert_no_error(error);
+    g_assert_cmpuint(again.number, ==, 7);
+    g_assert_cmpuint(again.len, ==, d.len);
+    g_assert_cmpuint(again.piece, ==, d.piece);
+    g_assert_cmpmem(again.hash, 24, d.hash, 24);
+    g_assert_cmpint(p.kind, ==, NET_KIND_TCP);
+    g_assert_cmpuint(p.seq, ==, 100);
+    g_assert_cmpuint(p.key.sport, ==, 80);
+    g_assert_cmpuint(p.key.iface, ==, 2);
+}
+
+static void test_wrong_digests(void)
+{
+    static const struct {
+        guint at;
+        guint8 value;
+        const char *what;
+    } cases[] = {
+        {0, 0x53, NULL}, /* a byte less, as many pieces */
+        {0, 0x50, "contradict"},
+        {2, 1, "size"},
+        {3, 1, "size"},
+        {5, 1, "size"},
+        {4, 0xff, "contradict"},
+        {6, 0x35, "contradict"},
+        {6, 0x37, "contradict"},
+        {7, 2, "contradict"},
+        {32 + 12, 9, "headers"},        /* another EtherType */
+        {32 + 14, 0x46, "headers"},     /* options that are not there */
+        {32 + 17, 41, "headers"},       /* bytes that are not there */
+        {32 + 23, 17, "headers"},       /* UDP */
+        {32 + 14 + 33, 0x02, "headers"}, /* SYN */
+        {32 + 14 + 33, 0x14, "headers"}, /* RST */
+    };
+    const NetDigests d = a_digest();
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        guint8 bytes[NET_WIRE_DIGEST_MAX];
+        gsize len = net_wire_put_digest(bytes, &d, digest_head, 54);
+        g_autofree guint8 *copy = NULL;
+        g_autoptr(GError) error = NULL;
+        NetDigests got;
+        NetPacket p;
+
+        bytes[cases[i].at] = cases[i].value;
+        copy = g_memdup2(bytes, len); /* its end is guarded */
+        if (get_digest(copy, len, &got, &p, &error) == !!cases[i].what ||
+            (error && !strstr(error->message, cases[i].what))) {
+            g_error("case %u: %s", i, error ? error->message : "it is taken");
+        }
+    }
+    for (gsize len = 0; len <= NET_WIRE_DIGEST_MAX + 1; len++) {
+        g_autofree guint8 *bytes = g_malloc0(len + 1);
+        g_autoptr(GError) error = NULL;
+        NetDigests got;
+        NetPacket p;
+
+        g_assert_false(get_digest(bytes, len, &got, &p, &error));
+        g_assert_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA);
+    }
+}
+
 #define HELLO                                                                  \
     "{\"version-min\":1,\"version-max\":2,\"name\":\"vm0\",\"primary\":true,"  \
     "\"interfaces\":3,\"instance\":\"00112233445566778899aabbccddeeff\","      \
-    "\"attached\":false}"
+    "\"attached\":false,\"digests\":true}"
 
 static NetHello *parse(const char *json, GError **error)
 {
@@ -378,6 +509,8 @@ int main(int argc, char **argv)
     g_test_add_func("/wire/who", test_who);
     g_test_add_func("/wire/offset", test_offset);
     g_test_add_func("/wire/wrong-offsets", test_wrong_offsets);
+    g_test_add_func("/wire/digest", test_digest);
+    g_test_add_func("/wire/wrong-digests", test_wrong_digests);
     g_test_add_func("/wire/hello", test_hello);
     g_test_add_func("/wire/wrong-hellos", test_wrong_hellos);
     g_test_add_func("/wire/matches", test_matches);
