@@ -30,6 +30,7 @@ const char *net_cause_name(NetCause c)
         [NET_CAUSE_TIMEOUT] = "timeout",
         [NET_CAUSE_QUEUE_FULL] = "queue-full",
         [NET_CAUSE_FLOWS_FULL] = "flows-full",
+        [NET_CAUSE_GONE] = "gone",
     };
 
     return (guint)c < NET_CAUSE_N ? names[c] : "?";

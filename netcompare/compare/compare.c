@@ -11,7 +11,9 @@ void net_compare_config_default(NetCompareConfig *c)
         .max_queue_size = 1024,
         .max_bytes = 256 * 1024 * 1024,
         .max_flows = 65536,
+        .settle_us = 1000,
     };
+    net_digest_new_secret(c->secret);
 }
 
 NetCompare *net_compare_new(const NetCompareConfig *config,
@@ -30,6 +32,9 @@ NetCompare *net_compare_new(const NetCompareConfig *config,
         cmp_link_init(&c->flows[i]);
     }
     cmp_link_init(&c->seen);
+    cmp_link_init(&c->stuck);
+    cmp_link_init(&c->fetching);
+    c->parts = net_digest_parts_new();
     c->held_pool.size = sizeof(CmpHeld);
     c->seen_pool.size = sizeof(CmpSeen);
     c->table = g_hash_table_new(net_key_hash, net_key_equal);
@@ -57,6 +62,7 @@ void net_compare_free(NetCompare *c)
     g_hash_table_unref(c->causes);
     cmp_frags_free(c->frags[0]);
     cmp_frags_free(c->frags[1]);
+    net_digest_parts_free(c->parts);
     cmp_pool_clear(&c->held_pool);
     cmp_pool_clear(&c->seen_pool);
     g_free(c->scratch);
@@ -127,7 +133,7 @@ void cmp_secondary(NetCompare *c, const NetPacket *s, NetBuf *buf)
     if (!f) {
         c->stats.secondary_dropped++;
     } else if (f->tcp) {
-        cmp_tcp_secondary(c, f, s, buf);
+        cmp_tcp_secondary(c, f, s, buf, NULL);
     } else {
         cmp_datagram_secondary(c, f, s, buf);
     }

@@ -29,6 +29,12 @@
  * A load of an epoch that nobody waits for makes the SVM's output worthless:
  * it is ignored, and everything waits for the next commit.
  *
+ * Instead of the bytes of a TCP segment of the SVM digests of them may be
+ * handed in.  A piece of them matches when the PVM's bytes have the same
+ * digest; as long as the PVM has sent only a part of a piece, nothing is known
+ * of it.  fetch() asks for the bytes where a digest differs, or where the PVM
+ * sends no more (net_compare_settle()): bytes decide, in both cases.
+ *
  * A connection that is not known and does not begin with SYN was open before:
  * both sides have the same numbers.
  *
@@ -40,6 +46,7 @@
 #define COLO_NET_COMPARE_H
 
 #include "netcompare/packet/buf.h"
+#include "netcompare/packet/digest.h"
 #include "netcompare/packet/packet.h"
 
 typedef struct NetCompare NetCompare;
@@ -71,6 +78,7 @@ typedef enum {
     NET_CAUSE_TIMEOUT,    /* compare_timeout has passed */
     NET_CAUSE_QUEUE_FULL, /* max_queue_size or max_bytes */
     NET_CAUSE_FLOWS_FULL, /* max_flows */
+    NET_CAUSE_GONE,       /* the SVM's bytes were asked for, and not there */
     NET_CAUSE_N
 } NetCause;
 
@@ -103,6 +111,13 @@ typedef struct NetCompareOps {
      */
     void (*offset)(gpointer user, const NetKey *flow, guint32 seq_delta,
                    guint32 ts_delta);
+    /*
+     * Find the bytes of the SVM's frame with this number, to be answered by
+     * net_compare_content().  NULL: no digests are handed in.
+     */
+    void (*fetch)(gpointer user, guint8 iface, guint64 number);
+    /* It will not be asked for, or not any more.  Not said of every one. */
+    void (*done)(gpointer user, guint8 iface, guint64 number);
 } NetCompareOps;
 
 typedef struct NetCompareConfig {
@@ -112,6 +127,8 @@ typedef struct NetCompareConfig {
     guint max_queue_size;      /* packets of one flow on one side: 1024 */
     gsize max_bytes;           /* of all packets held, both sides: 256 MiB */
     guint max_flows;           /* 65536 */
+    gint64 settle_us;          /* until part of a piece is fetched: 1 ms */
+    guint8 secret[NET_DIGEST_SECRET]; /* of digests; random */
 } NetCompareConfig;
 
 void net_compare_config_default(NetCompareConfig *c);
@@ -133,6 +150,25 @@ void net_compare_primary(NetCompare *c, const NetPacket *p, NetBuf *buf,
 /* A packet of the SVM. */
 void net_compare_secondary(NetCompare *c, const NetPacket *p, NetBuf *buf,
                            gint64 now_us);
+
+/*
+ * The same for a TCP segment, not SYN nor RST, of which s has the headers and
+ * d stands for the rest (s->payload_len is 0).
+ */
+void net_compare_secondary_digests(NetCompare *c, const NetPacket *s,
+                                   const NetDigests *d, gint64 now_us);
+
+/*
+ * The frame that fetch() asked for: its packet, or NULL: it is not there any
+ * more.  Ignored where nobody waits for it.
+ */
+void net_compare_content(NetCompare *c, guint8 iface, guint64 number,
+                         const NetPacket *s, NetBuf *buf, gint64 now_us);
+/*
+ * To be called when packets of the PVM were handed in, and at the time that it
+ * returns (G_MAXINT64: not again).
+ */
+gint64 net_compare_settle(NetCompare *c, gint64 now_us);
 
 /*
  * Checkpoints.  capture: the PVM stands still and every packet that it sent
@@ -175,6 +211,9 @@ typedef struct NetCompareStats {
     guint64 secondary_ignored;   /* before loaded, or released already */
     guint64 secondary_dropped;   /* queue full: as if never sent */
     guint64 secondary_extra;     /* of the SVM alone; forgotten in time */
+    guint64 digests;             /* packets of the SVM */
+    guint64 pieces;              /* that matched by digest */
+    guint64 fetched, gone;       /* frames: asked for; not there */
     guint64 bad;                 /* NET_KIND_BAD */
     guint64 fragments, fragments_lost;
     guint64 flows, flows_expired;                     /* now; ever */

@@ -49,6 +49,7 @@ static void flow_free(NetCompare *c, CmpFlow *f)
     }
     g_hash_table_remove(c->table, &f->key);
     cmp_unlink(&f->link);
+    cmp_unlink(&f->stuck);
     c->stats.flows--;
     g_free(f);
 }
@@ -178,6 +179,7 @@ static CmpFlow *flow_new(NetCompare *c, const NetPacket *p)
     f->generation = c->generation;
     f->tcp = p->kind == NET_KIND_TCP;
     cmp_link_init(&f->link);
+    cmp_link_init(&f->stuck);
     if (f->tcp) {
         cmp_tcp_init(f);
     } else {

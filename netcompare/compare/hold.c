@@ -239,12 +239,34 @@ CmpSeen *cmp_see(NetCompare *c, CmpFlow *f, const NetPacket *s, NetBuf *buf)
     seen->buf = keep(&seen->p, seen->small, buf);
     seen->flow = f;
     seen->since = c->now;
-    seen->borrowed = FALSE;
+    seen->size = s->len;
+    seen->bytes = NULL;
+    seen->digests = NULL;
+    seen->differs = seen->asked = seen->whole = seen->borrowed = FALSE;
     cmp_link_init(&seen->queue);
     cmp_link_init(&seen->time);
     count(c, s->len);
     f->n_seen++;
     return seen;
+}
+
+void cmp_see_digests(NetCompare *c, CmpSeen *s, const guint64 *digests, guint n)
+{
+    guint32 size = n * (guint32)sizeof(*digests);
+    NetBuf *buf = net_buf_new(size);
+
+    memcpy(buf->data, digests, size);
+    /* The headers are where small packets are, or they are needed no more. */
+    if (s->buf) {
+        s->p = (NetPacket){.key = s->p.key};
+        net_buf_unref(s->buf);
+    }
+    s->buf = buf;
+    s->digests = (const guint64 *)(gconstpointer)buf->data;
+    s->size += size;
+    c->cost += size;
+    c->stats.held_bytes += size;
+    c->stats.max_held_bytes = MAX(c->stats.max_held_bytes, c->stats.held_bytes);
 }
 
 void cmp_seen_free(NetCompare *c, CmpSeen *s)
@@ -253,8 +275,11 @@ void cmp_seen_free(NetCompare *c, CmpSeen *s)
     if (s->borrowed) {
         return;
     }
+    if (s->whole) {
+        c->ops.done(c->user, s->flow->key.iface, s->number);
+    }
     cmp_unlink(&s->time);
-    uncount(c, s->p.len);
+    uncount(c, s->size);
     s->flow->n_seen--;
     net_buf_unref(s->buf);
     cmp_pool_put(&c->seen_pool, s);

@@ -68,12 +68,20 @@ typedef struct CmpHeld {
 /* A packet of the SVM that nothing of the PVM's matched yet, or a part. */
 typedef struct CmpSeen {
     CmpLink queue; /* of its flow; must be first, see the pool */
-    CmpLink time;  /* datagrams: NetCompare.seen */
+    CmpLink time;  /* datagrams: NetCompare.seen; TCP: fetching */
     CmpFlow *flow;
     NetBuf *buf;
     gint64 since;
+    guint32 size;        /* counted */
     guint32 seq, len;    /* TCP, in the PVM's numbers */
-    const guint8 *bytes; /* TCP: those of seq on */
+    const guint8 *bytes; /* TCP: those of seq on; NULL: not known */
+    /* Instead of bytes: of pieces from seq on; NULL: only part of a piece */
+    const guint64 *digests;
+    guint32 piece;
+    guint64 number;      /* of the frame that has the bytes */
+    gboolean differs;    /* the digest does: bytes are needed */
+    gboolean asked;      /* for them */
+    gboolean whole;      /* no other part of the frame is known by digests */
     gboolean borrowed;   /* on somebody's stack */
     NetPacket p;
     guint8 small[CMP_SMALL];
@@ -134,7 +142,10 @@ typedef struct CmpDatagrams {
 
 struct CmpFlow {
     NetKey key;
-    CmpLink link; /* NetCompare.flows[where] */
+    CmpLink link;  /* NetCompare.flows[where] */
+    CmpLink stuck; /* NetCompare.stuck: the PVM has sent part of a piece */
+    gint64 stuck_since;
+    guint32 stuck_at;
     gint64 used;
     guint64 generation;
     guint where, n_held, n_seen;
@@ -169,6 +180,9 @@ struct NetCompare {
 
     CmpLink lists[CMP_LISTS];
     CmpLink seen;
+    CmpLink stuck, fetching; /* CmpFlow, CmpSeen */
+    NetDigestParts *parts;
+    gboolean taken; /* a packet's digests are, or some of them */
     gsize cost;
     CmpPool held_pool, seen_pool;
 
@@ -219,6 +233,9 @@ void cmp_forget_held(NetCompare *c, CmpHeld *h);
 CmpIn cmp_in_held(CmpHeld *h);
 /* NULL: there is no room. */
 CmpSeen *cmp_see(NetCompare *c, CmpFlow *f, const NetPacket *s, NetBuf *buf);
+/* Copies n digests into what cmp_see() returned. */
+void cmp_see_digests(NetCompare *c, CmpSeen *s, const guint64 *digests,
+                     guint n);
 void cmp_seen_free(NetCompare *c, CmpSeen *s);
 
 /* cause.c */
@@ -237,8 +254,11 @@ void cmp_flows_tick(NetCompare *c);
 /* tcp.c and its parts */
 void cmp_tcp_init(CmpFlow *f);
 void cmp_tcp_primary(NetCompare *c, CmpFlow *f, CmpIn *in);
+/* d: of its bytes, which s has not; or NULL. */
 void cmp_tcp_secondary(NetCompare *c, CmpFlow *f, const NetPacket *s,
-                       NetBuf *buf);
+                       NetBuf *buf, const NetDigests *d);
+/* A packet of the SVM was taken in: what follows from it. */
+void cmp_tcp_settled(NetCompare *c, CmpFlow *f, const NetPacket *s);
 /* It leaves by a checkpoint; compared: its flow has seen it. */
 void cmp_tcp_left(NetCompare *c, CmpFlow *f, const NetPacket *p,
                   gboolean compared);
@@ -258,13 +278,27 @@ void cmp_tcp_forget_syns(NetCompare *c, CmpFlow *f);
 
 /* tcp-seen.c: the SVM's bytes ahead of the PVM's */
 void cmp_tcp_see(NetCompare *c, CmpFlow *f, const NetPacket *s, NetBuf *buf,
-                 guint32 seq);
+                 const NetDigests *d, guint32 seq);
 void cmp_tcp_trim(NetCompare *c, CmpFlow *f);
 void cmp_tcp_unsee(NetCompare *c, CmpFlow *f);
-/* Advances next over [seq, end) as far as both sides have it. */
+/*
+ * Advances next over [seq, end) of p as far as both sides have it.  h: p, when
+ * it is held.
+ */
 gboolean cmp_tcp_match(NetCompare *c, CmpFlow *f, const NetPacket *p,
-                       guint32 seq, const NetPacket *svm);
+                       guint32 seq, const CmpHeld *h);
 void cmp_tcp_advance(CmpTcp *t, guint32 n);
+/* The first n bytes are of no use any more; of digests, whole pieces of them.
+ */
+void cmp_seen_cut(CmpSeen *s, guint32 n);
+
+/* tcp-digest.c */
+/* The piece at next, which s begins with: the same as the PVM's? */
+gboolean cmp_tcp_match_piece(NetCompare *c, CmpFlow *f, CmpSeen *s,
+                             const NetPacket *p, guint32 seq,
+                             const CmpHeld *h);
+/* Something was handed in: is the flow stuck now? */
+void cmp_tcp_look(NetCompare *c, CmpFlow *f);
 
 /* tcp-window.c */
 void cmp_tcp_release(NetCompare *c, CmpFlow *f, CmpIn *in);

@@ -7,6 +7,7 @@ libcolocompare_la_SOURCES = \
 	netcompare/compare/cause.c netcompare/compare/flow.c \
 	netcompare/compare/tcp.c netcompare/compare/tcp-syn.c \
 	netcompare/compare/tcp-seen.c netcompare/compare/tcp-window.c \
+	netcompare/compare/tcp-digest.c \
 	netcompare/compare/datagram.c netcompare/compare/fields.c \
 	netcompare/compare/frag.c
 libcolocompare_la_LIBADD = libcolopacket.la

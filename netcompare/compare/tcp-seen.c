@@ -16,10 +16,15 @@ static guint32 end_of(const CmpSeen *s)
     return s->seq + s->len;
 }
 
-static void cut_front(CmpSeen *s, guint32 n)
+void cmp_seen_cut(CmpSeen *s, guint32 n)
 {
+    if (s->digests) {
+        s->digests += n / s->piece;
+        n -= n % s->piece;
+    } else if (s->bytes) {
+        s->bytes += n;
+    }
     s->seq += n;
-    s->bytes += n;
     s->len -= n;
 }
 
@@ -45,7 +50,7 @@ void cmp_tcp_trim(NetCompare *c, CmpFlow *f)
             break;
         }
         if (before > 0 && (guint32)before < s->len) {
-            cut_front(s, (guint32)before);
+            cmp_seen_cut(s, (guint32)before);
             break;
         }
         cmp_seen_free(c, s);
@@ -60,18 +65,26 @@ void cmp_tcp_unsee(NetCompare *c, CmpFlow *f)
         cmp_seen_free(c, s);
     }
     f->t.has_s_bad = FALSE;
+    cmp_unlink(&f->stuck);
 }
 
 /* --- Adding ------------------------------------------------------------- */
 
-/* [seq, end) lies in both pieces: are they the same there? */
+/*
+ * [seq, end) lies in both pieces: are they the same there?  Where one is known
+ * by its digest it is not asked: what came first counts.
+ */
 static void check_overlap(CmpTcp *t, const CmpSeen *a, const CmpSeen *b,
                           guint32 seq, guint32 end)
 {
-    const guint8 *x = a->bytes + (seq - a->seq);
-    const guint8 *y = b->bytes + (seq - b->seq);
+    const guint8 *x = a->bytes, *y = b->bytes;
     guint32 n = end - seq, i = 0;
 
+    if (!x || !y) {
+        return;
+    }
+    x += seq - a->seq;
+    y += seq - b->seq;
     if (!memcmp(x, y, n)) {
         return;
     }
@@ -85,8 +98,9 @@ static void check_overlap(CmpTcp *t, const CmpSeen *a, const CmpSeen *b,
 }
 
 /* Piece new's bytes [seq, end), which no other has, before at. */
-static gboolean add_piece(NetCompare *c, CmpFlow *f, const CmpSeen *new,
-                          NetBuf *buf, CmpLink *at, guint32 seq, guint32 end)
+static gboolean add_part(NetCompare *c, CmpFlow *f, const CmpSeen *new,
+                         NetBuf *buf, CmpLink *at, guint32 seq, guint32 end,
+                         gboolean with_digests, gboolean whole)
 {
     CmpSeen *s = cmp_see(c, f, &new->p, buf);
 
@@ -95,16 +109,81 @@ static gboolean add_piece(NetCompare *c, CmpFlow *f, const CmpSeen *new,
     }
     s->seq = seq;
     s->len = end - seq;
-    s->bytes = s->p.data + (new->bytes - new->p.data) + (seq - new->seq);
+    s->number = new->number;
+    s->differs = new->differs;
+    s->whole = whole && with_digests;
+    c->taken |= !new->bytes;
+    if (new->bytes) {
+        s->bytes = s->p.data + (new->bytes - new->p.data) + (seq - new->seq);
+    }
     cmp_link_before(at, &s->queue);
+    if (with_digests) {
+        s->piece = new->piece;
+        cmp_see_digests(c, s, new->digests + (seq - new->seq) / new->piece,
+                        net_digest_count(s->len, s->piece));
+    }
     return TRUE;
+}
+
+/* The same; of pieces that are cut, the digests are of no use. */
+static gboolean add_piece(NetCompare *c, CmpFlow *f, const CmpSeen *new,
+                          NetBuf *buf, CmpLink *at, guint32 seq, guint32 end,
+                          gboolean whole)
+{
+    guint32 from, to;
+
+    if (!new->digests) {
+        return add_part(c, f, new, buf, at, seq, end, FALSE, FALSE);
+    }
+    from = seq - new->seq + new->piece - 1;
+    from = new->seq + from - from % new->piece;
+    to = end == end_of(new)
+             ? end
+             : end - (end - new->seq) % new->piece;
+    if (!net_seq_lt(from, to)) {
+        return add_part(c, f, new, buf, at, seq, end, FALSE, FALSE);
+    }
+    whole &= seq == from && to == end;
+    return (seq == from ||
+            add_part(c, f, new, buf, at, seq, from, FALSE, FALSE)) &&
+           add_part(c, f, new, buf, at, from, to, TRUE, whole) &&
+           (to == end || add_part(c, f, new, buf, at, to, end, FALSE, FALSE));
+}
+
+/* Bytes are better than digests, where they are of all of them. */
+static void replace_digests(NetCompare *c, CmpTcp *t, const CmpSeen *new)
+{
+    CmpLink *list = &t->seen, *l = list->prev;
+
+    while (l != list) {
+        CmpSeen *s = CMP_ENTRY(l, CmpSeen, queue);
+        guint32 from = t->started && net_seq_lt(s->seq, t->next) ? t->next
+                                                                 : s->seq;
+
+        if (net_seq_le(end_of(s), new->seq)) {
+            break;
+        }
+        l = l->prev;
+        if (!s->bytes && net_seq_le(new->seq, from) &&
+            net_seq_le(end_of(s), end_of(new))) {
+            cmp_seen_free(c, s);
+        }
+    }
 }
 
 static void add(NetCompare *c, CmpFlow *f, const CmpSeen *new, NetBuf *buf)
 {
     CmpLink *list = &f->t.seen, *l = list;
     guint32 seq = new->seq, end = end_of(new);
+    gboolean whole = TRUE;
 
+    /* Digests may begin before what is still of use. */
+    if (f->t.started && net_seq_lt(seq, f->t.next)) {
+        seq = f->t.next;
+    }
+    if (new->bytes) {
+        replace_digests(c, &f->t, new);
+    }
     /* Most are the last. */
     while (l->prev != list &&
            net_seq_lt(seq, end_of(CMP_ENTRY(l->prev, CmpSeen, queue)))) {
@@ -118,14 +197,15 @@ static void add(NetCompare *c, CmpFlow *f, const CmpSeen *new, NetBuf *buf)
         if (net_seq_le(end, s->seq)) {
             break;
         }
-        if (seq != from && !add_piece(c, f, new, buf, l, seq, from)) {
+        whole = FALSE;
+        if (seq != from && !add_piece(c, f, new, buf, l, seq, from, FALSE)) {
             return;
         }
         check_overlap(&f->t, s, new, from, to);
         seq = to;
     }
     if (net_seq_lt(seq, end)) {
-        add_piece(c, f, new, buf, l, seq, end);
+        add_piece(c, f, new, buf, l, seq, end, whole);
     }
 }
 
@@ -139,7 +219,7 @@ static gboolean within_reach(const CmpTcp *t, const CmpSeen *s)
 }
 
 void cmp_tcp_see(NetCompare *c, CmpFlow *f, const NetPacket *s, NetBuf *buf,
-                 guint32 seq)
+                 const NetDigests *d, guint32 seq)
 {
     CmpTcp *t = &f->t;
     CmpSeen new = {
@@ -150,13 +230,20 @@ void cmp_tcp_see(NetCompare *c, CmpFlow *f, const NetPacket *s, NetBuf *buf,
         .borrowed = TRUE,
     };
 
+    if (d) {
+        new.len = d->len;
+        new.bytes = NULL;
+        new.digests = d->hash;
+        new.piece = d->piece;
+        new.number = d->number;
+    }
     cmp_link_init(&new.queue);
     if (t->started && net_seq_lt(seq, t->next)) {
         if (net_seq_le(end_of(&new), t->next)) {
             c->stats.secondary_ignored++;
             return;
         }
-        cut_front(&new, t->next - seq);
+        cmp_seen_cut(&new, t->next - seq);
     }
     if (!within_reach(t, &new)) {
         c->stats.secondary_ignored++;
@@ -187,7 +274,7 @@ static void diverge(NetCompare *c, CmpFlow *f, NetCause cause,
 }
 
 static gboolean match_bytes(NetCompare *c, CmpFlow *f, const NetPacket *p,
-                            guint32 seq, guint32 end)
+                            guint32 seq, guint32 end, const CmpHeld *h)
 {
     CmpTcp *t = &f->t;
     const guint8 *bytes = p->data + p->payload;
@@ -199,6 +286,12 @@ static gboolean match_bytes(NetCompare *c, CmpFlow *f, const NetPacket *p,
 
         if (!s || net_seq_lt(t->next, s->seq)) {
             return FALSE;
+        }
+        if (!s->bytes) {
+            if (!cmp_tcp_match_piece(c, f, s, p, seq, h)) {
+                return FALSE;
+            }
+            continue;
         }
         n = MIN(n, s->len);
         if (t->has_s_bad && t->s_bad - t->next < n) {
@@ -216,19 +309,19 @@ static gboolean match_bytes(NetCompare *c, CmpFlow *f, const NetPacket *p,
         if (n == s->len) {
             cmp_seen_free(c, s);
         } else {
-            cut_front(s, n);
+            cmp_seen_cut(s, n);
         }
     }
     return TRUE;
 }
 
 gboolean cmp_tcp_match(NetCompare *c, CmpFlow *f, const NetPacket *p,
-                       guint32 seq, const NetPacket *svm)
+                       guint32 seq, const CmpHeld *h)
 {
     CmpTcp *t = &f->t;
     guint32 end = seq + p->payload_len;
 
-    if (!match_bytes(c, f, p, seq, end)) {
+    if (!match_bytes(c, f, p, seq, end, h)) {
         return FALSE;
     }
     if (p->flags & NET_TCP_FIN && t->next == end) {

@@ -191,7 +191,7 @@ void cmp_tcp_run(NetCompare *c, CmpFlow *f, const NetPacket *svm)
 
         if (net_seq_lt(t->next, h->end)) {
             if (f->diverged || net_seq_lt(t->next, h->seq) ||
-                !cmp_tcp_match(c, f, &h->p, h->seq, svm)) {
+                !cmp_tcp_match(c, f, &h->p, h->seq, h)) {
                 break;
             }
         }
@@ -265,6 +265,15 @@ static void primary_reset(NetCompare *c, CmpFlow *f, CmpIn *in)
     }
 }
 
+/* It may be what completes a piece that begins before it. */
+static gboolean completes(const CmpTcp *t, guint32 seq)
+{
+    const CmpSeen *s = cmp_first_seen(&t->seen);
+
+    return s && s->digests && t->next == s->seq &&
+           net_seq_lt(seq, t->next + MIN(s->piece, s->len));
+}
+
 /* Bytes beyond next. */
 static void primary_data(NetCompare *c, CmpFlow *f, CmpIn *in, guint32 seq)
 {
@@ -286,6 +295,11 @@ static void primary_data(NetCompare *c, CmpFlow *f, CmpIn *in, guint32 seq)
     if (may_contradict(t)) {
         /* One that matched is perhaps there no more. */
         check_ends(c, f, matched ? NULL : in->p, NULL);
+    }
+    if (!matched && completes(t, seq)) {
+        cmp_tcp_run(c, f, NULL);
+    }
+    if (may_contradict(t)) {
         run_acks(c, f);
     }
 }
@@ -328,6 +342,7 @@ void cmp_tcp_primary(NetCompare *c, CmpFlow *f, CmpIn *in)
         note_primary(t, p);
         settle(c, f, in);
     }
+    cmp_tcp_look(c, f);
 }
 
 /* --- The SVM's ----------------------------------------------------------- */
@@ -348,12 +363,12 @@ static void secondary_ack(CmpTcp *t, const NetPacket *s)
 }
 
 static void secondary_stream(NetCompare *c, CmpFlow *f, const NetPacket *s,
-                             NetBuf *buf, guint32 seq)
+                             NetBuf *buf, const NetDigests *d, guint32 seq)
 {
     CmpTcp *t = &f->t;
-    guint32 end = seq + s->payload_len;
+    guint32 len = d ? d->len : s->payload_len, end = seq + len;
 
-    if (s->payload_len && (!t->has_s_end || net_seq_lt(t->s_end, end))) {
+    if (len && (!t->has_s_end || net_seq_lt(t->s_end, end))) {
         t->s_end = end;
         t->has_s_end = TRUE;
     }
@@ -366,18 +381,27 @@ static void secondary_stream(NetCompare *c, CmpFlow *f, const NetPacket *s,
         t->s_fin = end;
         t->has_s_fin = TRUE;
     }
-    if (s->payload_len) {
-        cmp_tcp_see(c, f, s, buf, seq);
+    if (len) {
+        cmp_tcp_see(c, f, s, buf, d, seq);
     } else {
         cmp_tcp_run(c, f, s);
     }
 }
 
+void cmp_tcp_settled(NetCompare *c, CmpFlow *f, const NetPacket *s)
+{
+    if (may_contradict(&f->t)) {
+        check_ends(c, f, NULL, s);
+    }
+    run_acks(c, f);
+    cmp_tcp_look(c, f);
+}
+
 void cmp_tcp_secondary(NetCompare *c, CmpFlow *f, const NetPacket *s,
-                       NetBuf *buf)
+                       NetBuf *buf, const NetDigests *d)
 {
     CmpTcp *t = &f->t;
-    guint32 seq;
+    guint32 seq, len = d ? d->len : s->payload_len;
 
     if (s->flags & NET_TCP_SYN && !(s->flags & NET_TCP_RST)) {
         if (!cmp_tcp_syn_secondary(c, f, s, buf)) {
@@ -395,17 +419,14 @@ void cmp_tcp_secondary(NetCompare *c, CmpFlow *f, const NetPacket *s,
         t->s_rst = TRUE;
         t->s_rst_ack = s->ack;
     } else if (f->diverged) {
-        c->stats.secondary_ignored += s->payload_len > 0;
-    } else if (t->started && seq + s->payload_len - t->next + CMP_MAX_WINDOW >
+        c->stats.secondary_ignored += len > 0;
+    } else if (t->started && seq + len - t->next + CMP_MAX_WINDOW >
                                  2u * CMP_MAX_WINDOW) {
         c->stats.secondary_ignored++; /* beyond any window */
     } else {
-        secondary_stream(c, f, s, buf, seq);
+        secondary_stream(c, f, s, buf, d, seq);
     }
-    if (may_contradict(t)) {
-        check_ends(c, f, NULL, s);
-    }
-    run_acks(c, f);
+    cmp_tcp_settled(c, f, s);
 }
 
 /* --- Checkpoints --------------------------------------------------------- */

@@ -5,6 +5,7 @@ COMPARE_TESTS = \
 	tests/compare/test-compare-epochs \
 	tests/compare/test-compare-datagrams \
 	tests/compare/test-compare-bounds \
+	tests/compare/test-compare-digests \
 	tests/compare/test-compare-streams \
 	tests/compare/test-compare-pcap
 check_PROGRAMS += $(COMPARE_TESTS)
@@ -26,6 +27,9 @@ tests_compare_test_compare_datagrams_LDADD = $(COMPARE_TEST_LIBS)
 tests_compare_test_compare_bounds_SOURCES = \
 	tests/compare/test-compare-bounds.c $(COMPARE_SCRIPT)
 tests_compare_test_compare_bounds_LDADD = $(COMPARE_TEST_LIBS)
+tests_compare_test_compare_digests_SOURCES = \
+	tests/compare/test-compare-digests.c $(COMPARE_SCRIPT)
+tests_compare_test_compare_digests_LDADD = $(COMPARE_TEST_LIBS)
 COMPARE_MODEL = \
 	tests/compare/build.h tests/compare/build.c \
 	tests/compare/model.h tests/compare/model-internal.h \

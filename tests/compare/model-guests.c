@@ -34,6 +34,67 @@ static gsize build(Model *m, const Packet *x, gboolean primary)
     return build_segment(m->bytes, &s);
 }
 
+/* --- Digests ------------------------------------------------------------ */
+
+static gboolean by_digests(Model *m, const Packet *x)
+{
+    return m->conns[x->conn].kind != UDP && x->from < x->to &&
+           !(x->flags & (NET_TCP_SYN | NET_TCP_RST)) && pick(m, 2);
+}
+
+static void deliver_digests(Model *m, const Packet *x)
+{
+    Conn *c = &m->conns[x->conn];
+    Packet head = *x;
+    NetDigests d;
+    NetPacket p;
+    gsize len;
+
+    g_assert_cmpuint(m->n_frames, <, MAX_FRAMES);
+    net_digests_make(&d, m->n_frames, m->secret, c->svm_bytes + x->from,
+                     x->to - x->from, 5 + pick(m, pick(m, 2) ? 20 : 200));
+    m->frames[m->n_frames++] = (Frame){.packet = *x};
+    head.to = head.from;
+    len = build(m, &head, FALSE);
+    build_parse(&p, m->bytes, len, c->v6);
+    TRACE("  digests %u, pieces of %u", (guint)d.number, d.piece);
+    net_compare_secondary_digests(m->compare, &p, &d, m->now);
+    model_totals.digests++;
+}
+
+static void answer(Model *m, guint number)
+{
+    Frame *f = &m->frames[number];
+    gboolean gone = m->fault && pick(m, 4) == 0;
+    NetPacket p;
+
+    f->asked = FALSE;
+    m->n_asked--;
+    if (gone) {
+        m->silent = TRUE;
+        model_totals.gone++;
+        TRACE("gone %u", number);
+        if (pick(m, 2)) { /* else: never */
+            net_compare_content(m->compare, 1, number, NULL, NULL, m->now);
+        }
+    } else {
+        gsize len = build(m, &f->packet, FALSE);
+
+        TRACE("content %u", number);
+        build_parse(&p, m->bytes, len, m->conns[f->packet.conn].v6);
+        net_compare_content(m->compare, 1, number, &p, NULL, m->now);
+    }
+}
+
+void svm_answer(Model *m, gboolean all)
+{
+    for (guint i = 0; i < m->n_frames && m->n_asked; i++) {
+        if (m->frames[i].asked && (all || pick(m, 2))) {
+            answer(m, i);
+        }
+    }
+}
+
 static void deliver(Model *m, Packet *x, gboolean primary)
 {
     gboolean v6 = m->conns[x->conn].v6;
@@ -48,6 +109,9 @@ static void deliver(Model *m, Packet *x, gboolean primary)
         data = buf->data;
     }
     build_parse(&p, data, len, v6);
+    if (pick(m, 4) == 0) {
+        net_compare_settle(m->compare, m->now);
+    }
     TRACE("%s %u: %u to %u (seq %u) flags %x ack %u window %u",
           primary ? "PVM" : "SVM", x->conn, x->from, x->to, p.seq, x->flags,
           x->acked, x->window);
@@ -62,7 +126,11 @@ static void deliver(Model *m, Packet *x, gboolean primary)
                             m->now);
     } else {
         oracle_saw(m, x);
-        net_compare_secondary(m->compare, &p, buf, m->now);
+        if (by_digests(m, x)) {
+            deliver_digests(m, x);
+        } else {
+            net_compare_secondary(m->compare, &p, buf, m->now);
+        }
     }
     model_totals.packets++;
 }
@@ -314,6 +382,16 @@ void guest_fault(Model *m, Conn *c)
 
 void svm_load(Model *m, const Snapshot *from)
 {
+    /* It keeps nothing of before; what is asked for is gone. */
+    for (guint i = 0; i < m->n_frames && m->n_asked; i++) {
+        if (m->frames[i].asked) {
+            m->frames[i].asked = FALSE;
+            m->n_asked--;
+            if (m->n_late < MAX_LATE && pick(m, 2)) {
+                m->late_gone[m->n_late++] = i;
+            }
+        }
+    }
     m->s_wire.n = 0;
     for (guint i = 0; i < m->n_conns; i++) {
         Conn *c = &m->conns[i];

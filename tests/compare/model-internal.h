@@ -13,6 +13,8 @@ enum {
     MAX_PACKETS = 4096,
     MAX_WIRE = 4, /* packets that may overtake each other */
     SEEN_FIN = 0x1000,
+    MAX_FRAMES = 8192,
+    MAX_LATE = 64,
 };
 
 typedef enum { ANSWERS, ASKS, OPEN_BEFORE, UDP, N_KINDS } Kind;
@@ -62,6 +64,12 @@ typedef struct Packet {
     guint64 id;
 } Packet;
 
+/* A packet of the SVM that was said by digests. */
+typedef struct Frame {
+    Packet packet;
+    gboolean asked, done;
+} Frame;
+
 typedef struct Wire {
     Packet packets[MAX_WIRE];
     guint n;
@@ -82,6 +90,11 @@ struct Model {
     Wire p_wire, s_wire;
     Packet packets[MAX_PACKETS]; /* of the PVM, by id */
     guint64 n_packets, n_unreleased;
+    Frame frames[MAX_FRAMES]; /* of the SVM, by number */
+    guint n_frames, n_asked;
+    guint late_gone[MAX_LATE], n_late; /* said behind LOADED */
+    gboolean silent; /* a question was not answered as it should be */
+    guint8 secret[NET_DIGEST_SECRET];
 
     guint64 epoch;
     gboolean captured, awaited;
@@ -118,6 +131,8 @@ void guest_acknowledge(Model *m, Conn *c, gboolean primary);
 void guest_syn(Model *m, Conn *c, gboolean primary);
 void guest_fault(Model *m, Conn *c);
 void wire_flush(Model *m, gboolean primary);
+/* What fetch() asked for; all: nothing stays without an answer. */
+void svm_answer(Model *m, gboolean all);
 void svm_load(Model *m, const Snapshot *from);
 
 /* model-oracle.c */

@@ -170,4 +170,31 @@ static void on_offset(gpointer user, const NetKey *flow, guint32 seq_delta,
     model_totals.offsets++;
 }
 
-const NetCompareOps oracle_ops = {on_release, on_drop, on_need, on_offset};
+static Frame *frame(Model *m, guint8 iface, guint64 number)
+{
+    g_assert_cmpuint(iface, ==, 1);
+    g_assert_cmpuint(number, <, m->n_frames);
+    g_assert_false(m->frames[number].done);
+    return &m->frames[number];
+}
+
+static void on_fetch(gpointer user, guint8 iface, guint64 number)
+{
+    Model *m = user;
+    Frame *f = frame(m, iface, number);
+
+    TRACE("  fetch %u", (guint)number);
+    m->n_asked += !f->asked;
+    f->asked = TRUE;
+    model_totals.fetched++;
+}
+
+static void on_done(gpointer user, guint8 iface, guint64 number)
+{
+    Model *m = user;
+
+    frame(m, iface, number)->done = TRUE;
+}
+
+const NetCompareOps oracle_ops = {on_release, on_drop,  on_need,
+                                  on_offset,  on_fetch, on_done};

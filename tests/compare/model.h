@@ -7,6 +7,8 @@
  * it, repeats and reorders it as the seed says, with its own initial sequence
  * number, and acknowledges what it likes of what the client has sent.  A
  * checkpoint gives the SVM the PVM's state; from there it goes on by itself.
+ * Some of what the SVM sends is handed in as digests of pieces of any size, and
+ * what fetch() asks for is answered late; with a fault also not at all.
  * With a fault, one of the SVM's streams has another byte, one too few or one
  * too many, until it is loaded.
  *
@@ -29,6 +31,7 @@ void model_run(guint64 seed, gboolean fault);
 /* What all schedules together did, for the test to see that they do a lot. */
 typedef struct ModelTotals {
     guint64 schedules, packets, matched, by_checkpoint, needs, windows;
+    guint64 digests, fetched, gone;
     guint64 captures, cancels, commits, loads, offsets;
 } ModelTotals;
 

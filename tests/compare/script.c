@@ -13,7 +13,8 @@ struct Script {
     NetCompare *compare;
     GString *log;
     gint64 now;
-    guint64 id;
+    guint64 id, number;
+    guint8 secret[NET_DIGEST_SECRET];
     guint8 bytes[BUILD_MAX], whole[BUILD_MAX];
 };
 
@@ -72,7 +73,22 @@ static void on_offset(gpointer user, const NetKey *flow, guint32 seq_delta,
                            (gint32)ts_delta);
 }
 
-static const NetCompareOps ops = {on_release, on_drop, on_need, on_offset};
+static void on_fetch(gpointer user, guint8 iface, guint64 number)
+{
+    Script *s = user;
+
+    g_string_append_printf(s->log, " f%" G_GUINT64_FORMAT, number);
+}
+
+static void on_done(gpointer user, guint8 iface, guint64 number)
+{
+    Script *s = user;
+
+    g_string_append_printf(s->log, " x%" G_GUINT64_FORMAT, number);
+}
+
+static const NetCompareOps ops = {on_release, on_drop,  on_need,
+                                  on_offset,  on_fetch, on_done};
 
 Script *script_new(const NetCompareConfig *config)
 {
@@ -80,6 +96,11 @@ Script *script_new(const NetCompareConfig *config)
     NetCompareConfig standard;
 
     net_compare_config_default(&standard);
+    if (config) {
+        memcpy(s->secret, config->secret, sizeof(s->secret));
+    } else {
+        memcpy(s->secret, standard.secret, sizeof(s->secret));
+    }
     s->compare = net_compare_new(config ? config : &standard, &ops, s);
     s->log = g_string_new(NULL);
     s->now = G_USEC_PER_SEC;
@@ -179,6 +200,29 @@ static void hand_in(Script *s, gboolean primary, gsize len, guint16 type,
     }
 }
 
+static void hand_in_digests(Script *s, Segment *x, guint32 piece)
+{
+    NetDigests d;
+    NetPacket p;
+    gsize len;
+
+    net_digests_make(&d, ++s->number, s->secret, x->data, (guint32)x->len,
+                     piece);
+    x->len = 0;
+    len = build_segment(s->bytes, x);
+    build_parse(&p, s->bytes, len, x->v6);
+    net_compare_secondary_digests(s->compare, &p, &d, s->now);
+}
+
+static void hand_in_content(Script *s, const Segment *x, guint32 number)
+{
+    gsize len = build_segment(s->bytes, x);
+    NetPacket p;
+
+    build_parse(&p, s->bytes, len, x->v6);
+    net_compare_content(s->compare, 1, number, &p, NULL, s->now);
+}
+
 static void do_segment(Script *s, gboolean primary, char **words)
 {
     g_autoptr(GByteArray) data = NULL, options = hex_of(option(words, "opt"));
@@ -198,6 +242,14 @@ static void do_segment(Script *s, gboolean primary, char **words)
     x.len = data->len;
     x.options = options->data;
     x.n_options = options->len;
+    if (number(words, "digests", 0)) {
+        hand_in_digests(s, &x, number(words, "digests", 0));
+        return;
+    }
+    if (number(words, "content", 0)) {
+        hand_in_content(s, &x, number(words, "content", 0));
+        return;
+    }
     hand_in(s, primary, build_segment(s->bytes, &x), x.v6 ? 0x86dd : 0x0800,
             number(words, "gso", 0) != 0);
 }
@@ -290,9 +342,12 @@ static void do_line(Script *s, char **words)
         net_compare_pass(s->compare, s->now);
     } else if (!strcmp(w, "block")) {
         net_compare_block(s->compare);
+    } else if (!strcmp(w, "gone")) {
+        net_compare_content(s->compare, 1, n, NULL, NULL, s->now);
     } else if (!strcmp(w, "after")) {
         s->now += (gint64)n * 1000;
         g_assert_cmpint(net_compare_tick(s->compare, s->now), >, s->now);
+        g_assert_cmpint(net_compare_settle(s->compare, s->now), >, s->now);
     } else {
         g_error("script: '%s'?", w);
     }

@@ -8,13 +8,17 @@
  *     FLAGS  of S, A, F, R, P, U, E, or - for none
  *     DATA   text; zN for N zero bytes
  *     ack=N win=N opt=HEX flow=N v6=1 gso=1 id=N
+ *     digests=N       of the SVM: handed in as digests of pieces of N bytes;
+ *                     its number is that of digests so far, from 1
+ *     content=N       of the SVM: the answer to a fetch of number N
  *   UP DATA [flow=N] [v6=1] [id=N] [ttl=N]     UDP; US: of the SVM
  *   HP PROTO HEX [v6=1]                        any IP packet; HS
  *   LP, LS                                     an ARP packet
  *   BP, BS                                     a broken one
  *   FP DATA AT LEN id=N [v6=1]                 a fragment of a UDP packet; FS
+ *   gone N                                     the other answer to a fetch
  *   capture N, periodic N, commit N, cancel, loaded N, pass, block
- *   after MS                                   time passes, tick
+ *   after MS                                   time passes, tick, settle
  *
  * After "->" what is called out, in order:
  *   m1 c1 l1 p1   id 1 is released: match, checkpoint, link, pass
@@ -22,6 +26,7 @@
  *   d1            dropped
  *   CAUSE         a checkpoint is needed
  *   o:SEQ:TS      offset, as signed numbers
+ *   f1 x1         fetch number 1; done with it
  *
  * A script begins in NET_COMPARE_COLO, with epoch 1 loaded, unless its first
  * line is "raw".

@@ -39,6 +39,10 @@ static void run(gboolean fault)
         " by checkpoint, %" G_GUINT64_FORMAT " windows rewritten",
         model_totals.schedules, model_totals.packets, model_totals.matched,
         model_totals.by_checkpoint, model_totals.windows);
+    g_test_message("%" G_GUINT64_FORMAT " by digests, %" G_GUINT64_FORMAT
+                   " fetched, %" G_GUINT64_FORMAT " gone",
+                   model_totals.digests, model_totals.fetched,
+                   model_totals.gone);
     g_test_message("%" G_GUINT64_FORMAT " captures, %" G_GUINT64_FORMAT
                    " commits, %" G_GUINT64_FORMAT " cancels, %" G_GUINT64_FORMAT
                    " loads, %" G_GUINT64_FORMAT " offsets, %" G_GUINT64_FORMAT
@@ -51,6 +55,9 @@ static void run(gboolean fault)
         g_assert_cmpuint(model_totals.matched, >, 10 * rounds);
         g_assert_cmpuint(model_totals.by_checkpoint, >, rounds);
         g_assert_cmpuint(model_totals.offsets, >, rounds / 4);
+        g_assert_cmpuint(model_totals.digests, >, rounds);
+        g_assert_cmpuint(model_totals.fetched, >, rounds / 4);
+        g_assert_true(!fault || model_totals.gone > rounds / 10);
         g_assert_cmpuint(model_totals.windows, >, rounds / 4);
         g_assert_true(!fault || model_totals.needs > rounds / 4);
     }

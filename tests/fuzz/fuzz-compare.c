@@ -29,6 +29,8 @@ typedef struct Fuzz {
     Call call;
     Fate fates[MAX_IDS];
     guint64 n, waiting;
+    guint64 numbers, asked; /* of frames known by digests */
+    guint8 secret[NET_DIGEST_SECRET];
     /* What the calls have made of it, as compare.h says */
     gboolean captured, loading;
     guint64 captured_epoch, upto, loading_epoch;
@@ -115,7 +117,26 @@ static void on_offset(gpointer user, const NetKey *flow, guint32 seq_delta,
     g_assert_true(seq_delta || ts_delta);
 }
 
-static const NetCompareOps ops = {on_release, on_drop, on_need, on_offset};
+/* What was asked for is answered by a step that says so. */
+static void on_fetch(gpointer user, guint8 iface, guint64 number)
+{
+    Fuzz *f = user;
+
+    g_assert_cmpuint(iface, ==, 1);
+    g_assert_cmpuint(number, <, f->numbers);
+    f->asked = number;
+}
+
+static void on_done(gpointer user, guint8 iface, guint64 number)
+{
+    Fuzz *f = user;
+
+    g_assert_cmpuint(iface, ==, 1);
+    g_assert_cmpuint(number, <, f->numbers);
+}
+
+static const NetCompareOps ops = {on_release, on_drop,  on_need,
+                                  on_offset,  on_fetch, on_done};
 
 /* --- What happens ------------------------------------------------------- */
 
@@ -146,6 +167,32 @@ static void hand_in(Fuzz *f, gboolean primary, gsize len, guint16 type,
     }
 }
 
+/* The same segment by digests, or as the answer to a question. */
+static void hand_in_digests(Fuzz *f, Segment *s, guint8 how)
+{
+    guint32 len = (guint32)s->len;
+    NetDigests d;
+    NetPacket p;
+    gsize n;
+
+    f->call = PACKET;
+    if (how & 1) {
+        n = build_segment(f->bytes, s);
+        build_parse(&p, f->bytes, n, s->v6);
+        net_compare_content(f->compare, 1, f->asked - (how >> 1 & 1),
+                            how & 4 ? &p : NULL, NULL, f->now);
+        return;
+    }
+    if (!len || s->flags & (NET_TCP_SYN | NET_TCP_RST)) {
+        return;
+    }
+    net_digests_make(&d, f->numbers++, f->secret, s->data, len, 1 + how / 8);
+    s->len = 0;
+    n = build_segment(f->bytes, s);
+    build_parse(&p, f->bytes, n, s->v6);
+    net_compare_secondary_digests(f->compare, &p, &d, f->now);
+}
+
 /* flags, seq, ack, len, window, what: flow, IPv6, options, another byte */
 static void do_segment(Fuzz *f, gboolean primary)
 {
@@ -156,7 +203,7 @@ static void do_segment(Fuzz *f, gboolean primary)
         {1, 1, 5, 10, 0, 0, 0, 1, 0, 0, 0, 9},
     };
     guint8 data[MAX_DATA], flags = next(f), seq = next(f), ack = next(f);
-    guint8 len = next(f), window = next(f), what = next(f);
+    guint8 len = next(f), window = next(f), what = next(f), how;
     Segment s = {
         .flow = what & 3,
         .v6 = (what & 4) != 0,
@@ -175,6 +222,11 @@ static void do_segment(Fuzz *f, gboolean primary)
     }
     if (what & 0x40 && s.len) {
         data[s.len / 2] ^= 1;
+    }
+    if (!primary && what & 0x80) {
+        how = next(f);
+        hand_in_digests(f, &s, how);
+        return;
     }
     hand_in(f, primary, build_segment(f->bytes, &s), s.v6 ? 0x86dd : 0x0800,
             what >> 7);
@@ -309,6 +361,7 @@ static void step(Fuzz *f)
         f->now += next(f) * G_GINT64_CONSTANT(40000);
         f->call = PACKET;
         g_assert_cmpint(net_compare_tick(f->compare, f->now), >, f->now);
+        g_assert_cmpint(net_compare_settle(f->compare, f->now), >, f->now);
     }
 }
 
@@ -346,6 +399,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     f->data = data;
     f->left = size;
     f->now = 1;
+    memcpy(f->secret, config.secret, sizeof(f->secret));
     f->compare = net_compare_new(&config, &ops, f);
     /* Most of what there is to find is in this mode. */
     net_compare_capture(f->compare, 0, FALSE, f->now);
