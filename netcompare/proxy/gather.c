@@ -8,10 +8,13 @@
 #define WINDOW_US 2000
 #define OFTEN     24 /* wakeups in a window, 12000 a second */
 #define WAIT_NS   60000
+#define BULK      (256u << 10) /* bytes in a window, 128 MB a second */
+#define BULK_NS   100000
 
 static gint64 window_us; /* its begin */
 static guint wakeups;    /* in it */
-static gboolean often;   /* in the last one that was whole */
+static gsize bytes;
+static gboolean often, bulk; /* in the last one that was whole */
 static guint64 waits;
 
 static void count_wakeup(void)
@@ -25,8 +28,10 @@ static void count_wakeup(void)
     /* Waiting makes wakeups fewer: half as many keep it. */
     often = now - window_us < 2 * WINDOW_US &&
             wakeups >= (often ? OFTEN / 2 : OFTEN);
+    bulk = now - window_us < 2 * WINDOW_US && bytes >= BULK;
     window_us = now;
     wakeups = 1;
+    bytes = 0;
 }
 
 gint gather_poll(GPollFD *fds, guint n_fds, gint timeout_ms)
@@ -37,14 +42,19 @@ gint gather_poll(GPollFD *fds, guint n_fds, gint timeout_ms)
         return ready;
     }
     count_wakeup();
-    if (often) {
-        const struct timespec t = {.tv_nsec = WAIT_NS};
+    if (often || bulk) {
+        const struct timespec t = {.tv_nsec = bulk ? BULK_NS : WAIT_NS};
 
         waits++;
         nanosleep(&t, NULL);
         ready = g_poll(fds, n_fds, 0);
     }
     return ready;
+}
+
+void gather_count(gsize n)
+{
+    bytes += n;
 }
 
 guint64 gather_waits(void)

@@ -18,6 +18,12 @@
 /* For g_main_context_set_poll_func(); one main loop a process. */
 gint gather_poll(GPollFD *fds, guint n_fds, gint timeout_ms);
 
+/*
+ * So many bytes of a guest came: with many a wakeup waits, too, however often
+ * the loop turns, for then nobody waits for the single packet.
+ */
+void gather_count(gsize n);
+
 /* How often it has waited. */
 guint64 gather_waits(void);
 

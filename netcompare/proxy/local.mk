@@ -7,11 +7,13 @@ colo_proxy_SOURCES = \
 	netcompare/proxy/control.c \
 	netcompare/proxy/divergence.h netcompare/proxy/divergence.c \
 	netcompare/proxy/gather.h netcompare/proxy/gather.c \
+	netcompare/proxy/fetcher.h netcompare/proxy/fetcher.c \
 	netcompare/proxy/inbound.h netcompare/proxy/inbound.c \
 	netcompare/proxy/nudge.h netcompare/proxy/nudge.c \
 	netcompare/proxy/primary.c \
 	netcompare/proxy/proxy.h netcompare/proxy/proxy.c \
 	netcompare/proxy/recent.h netcompare/proxy/recent.c \
+	netcompare/proxy/digests.h netcompare/proxy/digests.c \
 	netcompare/proxy/secondary.h netcompare/proxy/secondary.c \
 	netcompare/proxy/stats.h netcompare/proxy/stats.c \
 	netcompare/proxy/takeover.c

@@ -6,6 +6,8 @@
 #include "colo/log.h"
 #include "netcompare/proxy/backlog.h"
 #include "netcompare/proxy/divergence.h"
+#include "netcompare/proxy/fetcher.h"
+#include "netcompare/proxy/gather.h"
 #include "netcompare/proxy/proxy.h"
 #include "netcompare/proxy/stats.h"
 
@@ -39,10 +41,12 @@ struct ProxyPrimary {
     gint64 now;          /* of the present turn */
     guint64 loaded;      /* epoch that the secondary's guest was loaded from */
     gboolean wanted;     /* we asked for what the secondary's guest sends */
+    gboolean digests;    /* its proxy knows them */
+    guint8 secret[NET_DIGEST_SECRET];
+    Fetcher *fetcher;
     gboolean stalled;    /* and said so */
     gboolean peer_left;  /* it took over: blocked until colod says pass */
     guint timer, ticks;
-    guint verdicts;      /* source: what the link's messages let go */
     ColoHistogram *latency; /* of what was held, us */
     DivergenceFile *pcap;
     guint64 foreign;     /* queued packets of interfaces that are not ours */
@@ -108,12 +112,29 @@ static void offset(gpointer user, const NetKey *flow, guint32 seq_delta,
     proxy_send(s->proxy, &h, &iov);
 }
 
+static void fetch(gpointer user, guint8 iface, guint64 number)
+{
+    ProxyPrimary *s = user;
+
+    fetcher_ask(s->fetcher, iface, number);
+}
+
+static void done(gpointer user, guint8 iface, guint64 number)
+{
+    ProxyPrimary *s = user;
+
+    fetcher_done(s->fetcher, iface, number);
+}
+
 static const NetCompareOps compare_ops = {
     .release = release,
     .drop = drop,
     .need_checkpoint = need_checkpoint,
     .offset = offset,
+    .fetch = fetch,
+    .done = done,
 };
+
 
 /* --- What the guest sends ------------------------------------------------ */
 
@@ -128,6 +149,7 @@ static void on_packet(const NetQueued *q, gpointer user)
         net_nfqueue_accept(s->proxy->queue, q->id, NULL, 0);
         return;
     }
+    gather_count(q->len);
     net_packet_parse(&packet, q->ethertype, q->data, q->len, PROXY_NO_VLAN,
                      (guint8)iface);
     if (q->truncated) {
@@ -141,8 +163,12 @@ static gboolean read_queue(gpointer user, GError **error)
     ProxyPrimary *s = user;
 
     s->now = g_get_monotonic_time();
-    return net_nfqueue_read(s->proxy->queue, PROXY_TURN, on_packet, s,
-                            error) >= 0;
+    if (net_nfqueue_read(s->proxy->queue, PROXY_TURN, on_packet, s, error) <
+        0) {
+        return FALSE;
+    }
+    fetcher_turn(s->fetcher);
+    return TRUE;
 }
 
 /* --- What the guest gets ------------------------------------------------- */
@@ -153,7 +179,7 @@ static void on_frame(const NetFrame *frame, gpointer user)
 
     m->number++;
     if (!m->proxy->link ||
-        !proxy_send_frame(m->proxy, m->iface, m->number, frame)) {
+        !proxy_send_frame(m->proxy, NET_WIRE_FRAME, m->iface, m->number, frame)) {
         m->refused++;
     }
 }
@@ -190,11 +216,24 @@ static guint64 waiting(Mirror *m)
 
 /* --- The other proxy ----------------------------------------------------- */
 
+static void say_wanted(ProxyPrimary *s)
+{
+    gboolean digests = s->wanted && s->digests;
+    const NetWireHead h = {
+        .len = digests ? NET_DIGEST_SECRET : 0,
+        .type = NET_WIRE_WANTED,
+        .number = s->wanted,
+    };
+    const struct iovec iov = {.iov_base = s->secret, .iov_len = h.len};
+
+    proxy_send(s->proxy, &h, digests ? &iov : NULL);
+}
+
 static void set_wanted(ProxyPrimary *s, gboolean wanted)
 {
     if (s->wanted != wanted) {
         s->wanted = wanted;
-        proxy_send_word(s->proxy, NET_WIRE_WANTED, wanted);
+        say_wanted(s);
     }
 }
 
@@ -205,7 +244,8 @@ static void link_up(gpointer user, const NetHello *hello)
     colo_log_info("connected with the other proxy at %s",
                   net_link_peer(p->link));
     p->peer_attached = hello->attached;
-    proxy_send_word(p, NET_WIRE_WANTED, p->primary->wanted);
+    p->primary->digests = hello->digests;
+    say_wanted(p->primary);
     proxy_update_ready(p, hello->attached
                               ? "both proxies are connected"
                               : "the secondary's proxy has no colod yet");
@@ -230,13 +270,52 @@ static void peer_took_over(ProxyPrimary *s)
     }
 }
 
-static gboolean write_verdicts(gpointer user)
+/* What the link's messages let go. */
+static void link_turn(gpointer user)
 {
-    ProxyPrimary *s = user;
+    Proxy *p = user;
 
-    s->verdicts = 0;
-    proxy_flush(s->proxy);
-    return G_SOURCE_REMOVE;
+    fetcher_turn(p->primary->fetcher);
+    proxy_flush(p);
+}
+
+/* FRAME, CONTENT */
+static gboolean take_frame(ProxyPrimary *s, const NetWireHead *h,
+                           const guint8 *data, NetBuf *buf, GError **error)
+{
+    struct virtio_net_hdr vnet;
+    const guint8 *frame;
+    NetPacket packet;
+    gsize len;
+
+    if (!proxy_get_frame(h, data, &vnet, &frame, &len, error)) {
+        return FALSE;
+    }
+    net_packet_parse_frame(&packet, frame, len, h->iface);
+    packet.key.vlan = PROXY_NO_VLAN;
+    if (h->type == NET_WIRE_FRAME) {
+        net_compare_secondary(s->compare, &packet, buf,
+                              g_get_monotonic_time());
+    } else {
+        net_compare_content(s->compare, h->iface, h->number, &packet, buf,
+                            g_get_monotonic_time());
+    }
+    return TRUE;
+}
+
+static gboolean take_digest(ProxyPrimary *s, const NetWireHead *h,
+                            const guint8 *data, GError **error)
+{
+    NetDigests digests;
+    NetPacket packet;
+
+    if (!net_wire_get_digest(h, data, &digests, &packet, error)) {
+        return FALSE;
+    }
+    packet.key.vlan = PROXY_NO_VLAN;
+    net_compare_secondary_digests(s->compare, &packet, &digests,
+                                  g_get_monotonic_time());
+    return TRUE;
 }
 
 static gboolean link_message(gpointer user, const NetWireHead *h,
@@ -245,27 +324,16 @@ static gboolean link_message(gpointer user, const NetWireHead *h,
     Proxy *p = user;
     ProxyPrimary *s = p->primary;
 
-    /* Once for all messages of the link's turn. */
-    if (!s->verdicts) {
-        s->verdicts =
-            g_idle_add_full(G_PRIORITY_DEFAULT, write_verdicts, s, NULL);
-    }
     switch (h->type) {
-    case NET_WIRE_FRAME: {
-        struct virtio_net_hdr vnet;
-        const guint8 *frame;
-        NetPacket packet;
-        gsize len;
-
-        if (!proxy_get_frame(h, data, &vnet, &frame, &len, error)) {
-            return FALSE;
-        }
-        net_packet_parse_frame(&packet, frame, len, h->iface);
-        packet.key.vlan = PROXY_NO_VLAN;
-        net_compare_secondary(s->compare, &packet, buf,
-                              g_get_monotonic_time());
+    case NET_WIRE_FRAME:
+    case NET_WIRE_CONTENT:
+        return take_frame(s, h, data, buf, error);
+    case NET_WIRE_DIGEST:
+        return take_digest(s, h, data, error);
+    case NET_WIRE_GONE:
+        net_compare_content(s->compare, h->iface, h->number, NULL, NULL,
+                            g_get_monotonic_time());
         return TRUE;
-    }
     case NET_WIRE_LOADED:
         s->loaded = h->number;
         net_compare_loaded(s->compare, h->number, g_get_monotonic_time());
@@ -289,6 +357,7 @@ static const NetLinkOps link_ops = {
     .up = link_up,
     .down = link_down,
     .message = link_message,
+    .turn = link_turn,
 };
 
 /* --- Checkpoints ---------------------------------------------------------- */
@@ -544,6 +613,7 @@ gboolean proxy_primary_start(Proxy *p, GError **error)
         .primary = TRUE,
         .ifaces = c->n_taps,
         .instance = p->instance,
+        .digests = TRUE,
     };
     NetCompareConfig compare;
 
@@ -556,7 +626,9 @@ gboolean proxy_primary_start(Proxy *p, GError **error)
     compare.max_queue_size = (guint)c->max_queue_size;
     compare.max_bytes = (gsize)c->max_queue_mib << 20;
     compare.max_flows = (guint)c->max_flows;
+    memcpy(s->secret, compare.secret, sizeof(s->secret));
     s->compare = net_compare_new(&compare, &compare_ops, s);
+    s->fetcher = fetcher_new(p, s->compare);
     if (c->pcap) {
         s->pcap = divergence_file_new(c->pcap, (gsize)c->pcap_mib << 20, error);
         if (!s->pcap) {
@@ -589,7 +661,6 @@ void proxy_primary_stop(Proxy *p)
         return;
     }
     g_clear_handle_id(&s->timer, g_source_remove);
-    g_clear_handle_id(&s->verdicts, g_source_remove);
     if (s->compare) {
         /* In order: what is held leaves rather than being lost. */
         if (p->queue && !s->peer_left && !p->config->fail_closed) {
@@ -598,6 +669,7 @@ void proxy_primary_stop(Proxy *p)
         }
         net_compare_free(s->compare);
     }
+    fetcher_free(s->fetcher);
     if (!p->config->no_rules &&
         !net_rules_remove(p->config->name, NET_RULES_OUTPUT, &error)) {
         colo_log_warn("%s", error->message);

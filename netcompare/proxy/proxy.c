@@ -31,10 +31,13 @@ static gboolean on_readable(int fd, GIOCondition condition, gpointer data)
 guint proxy_add_fd(Proxy *p, int fd, ProxyReadFunc read, gpointer user)
 {
     ProxySource *s = g_new(ProxySource, 1);
+    g_autoptr(GSource) source = g_unix_fd_source_new(fd, G_IO_IN);
 
     *s = (ProxySource){.proxy = p, .read = read, .user = user};
-    return g_unix_fd_add_full(G_PRIORITY_DEFAULT, fd, G_IO_IN, on_readable, s,
-                              g_free);
+    g_source_set_callback(source, G_SOURCE_FUNC(on_readable), s, g_free);
+    /* Else GLib takes fd out of the poll for each call, and wakes itself. */
+    g_source_set_can_recurse(source, TRUE);
+    return g_source_attach(source, NULL);
 }
 
 void proxy_flush(Proxy *p)
@@ -134,13 +137,13 @@ gboolean proxy_get_frame(const NetWireHead *h, const guint8 *data,
     return TRUE;
 }
 
-gboolean proxy_send_frame(Proxy *p, guint iface, guint64 number,
-                          const NetFrame *frame)
+gboolean proxy_send_frame(Proxy *p, NetWireType type, guint iface,
+                          guint64 number, const NetFrame *frame)
 {
     guint8 vnet[NET_WIRE_VNET];
     const NetWireHead h = {
         .len = (guint32)(NET_WIRE_VNET + frame->len),
-        .type = NET_WIRE_FRAME,
+        .type = (guint8)type,
         .iface = (guint8)iface,
         .number = number,
     };

@@ -73,9 +73,9 @@ int proxy_iface(const Proxy *p, guint32 ifindex);
 gboolean proxy_get_frame(const NetWireHead *h, const guint8 *data,
                          struct virtio_net_hdr *vnet, const guint8 **frame,
                          gsize *len, GError **error);
-/* Send one; FALSE: there is no room, or no peer. */
-gboolean proxy_send_frame(Proxy *p, guint iface, guint64 number,
-                          const NetFrame *frame);
+/* Send one, as FRAME or CONTENT; FALSE: there is no room, or no peer. */
+gboolean proxy_send_frame(Proxy *p, NetWireType type, guint iface,
+                          guint64 number, const NetFrame *frame);
 /*
  * A message that must not be lost: if there is no room for it, the connection
  * ends.  iov: its payload, or NULL.

@@ -3,21 +3,17 @@
 #include "netcompare/proxy/recent.h"
 
 typedef struct Recent {
-    NetFrame frame;
+    NetFrame frame; /* buf NULL: forgotten */
+    guint64 number;
     gint64 at;
 } Recent;
 
+/* A ring: the oldest is at first. */
 struct RecentFrames {
-    guint max_frames;
+    guint max_frames, first, n;
     gsize max_bytes, bytes;
-    GQueue frames; /* Recent, oldest first */
+    Recent *frames;
 };
-
-static void recent_drop(Recent *f)
-{
-    net_buf_unref(f->frame.buf);
-    g_free(f);
-}
 
 RecentFrames *recent_new(guint max_frames, gsize max_bytes)
 {
@@ -25,50 +21,105 @@ RecentFrames *recent_new(guint max_frames, gsize max_bytes)
 
     r->max_frames = max_frames;
     r->max_bytes = max_bytes;
-    g_queue_init(&r->frames);
+    r->frames = g_new(Recent, max_frames);
     return r;
+}
+
+static Recent *nth(const RecentFrames *r, guint i)
+{
+    return &r->frames[(r->first + i) % r->max_frames];
+}
+
+static void forget(RecentFrames *r, Recent *f)
+{
+    if (f->frame.buf) {
+        r->bytes -= f->frame.len;
+        g_clear_pointer(&f->frame.buf, net_buf_unref);
+    }
+}
+
+static void drop_oldest(RecentFrames *r)
+{
+    forget(r, nth(r, 0));
+    r->first = (r->first + 1) % r->max_frames;
+    r->n--;
 }
 
 void recent_clear(RecentFrames *r)
 {
-    Recent *f;
-
-    while ((f = g_queue_pop_head(&r->frames))) {
-        recent_drop(f);
+    while (r->n) {
+        drop_oldest(r);
     }
-    r->bytes = 0;
 }
 
 void recent_free(RecentFrames *r)
 {
     if (r) {
         recent_clear(r);
+        g_free(r->frames);
         g_free(r);
     }
 }
 
-void recent_add(RecentFrames *r, const NetFrame *frame, gint64 now_us)
+const NetFrame *recent_add(RecentFrames *r, const NetFrame *frame,
+                           guint64 number, gint64 now_us)
 {
-    Recent *f = g_new(Recent, 1);
+    Recent *f;
 
-    *f = (Recent){.frame = *frame, .at = now_us};
+    /* The newest is kept in any case. */
+    while (r->n && (r->n == r->max_frames ||
+                    r->bytes + frame->len > r->max_bytes)) {
+        drop_oldest(r);
+    }
+    f = nth(r, r->n++);
+    *f = (Recent){.frame = *frame, .number = number, .at = now_us};
     f->frame.buf = net_buf_keep(frame->buf, &f->frame.data, frame->len);
-    g_queue_push_tail(&r->frames, f);
     r->bytes += frame->len;
-    while (r->frames.length > r->max_frames || r->bytes > r->max_bytes) {
-        f = g_queue_pop_head(&r->frames);
-        r->bytes -= f->frame.len;
-        recent_drop(f);
+    return &f->frame;
+}
+
+static Recent *find(const RecentFrames *r, guint64 number)
+{
+    guint low = 0, high = r->n;
+
+    while (low < high) {
+        guint middle = low + (high - low) / 2;
+
+        if (nth(r, middle)->number < number) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < r->n && nth(r, low)->number == number ? nth(r, low) : NULL;
+}
+
+const NetFrame *recent_find(const RecentFrames *r, guint64 number)
+{
+    const Recent *f = find(r, number);
+
+    return f && f->frame.buf ? &f->frame : NULL;
+}
+
+void recent_forget(RecentFrames *r, guint64 number)
+{
+    Recent *f = find(r, number);
+
+    if (f) {
+        forget(r, f);
+    }
+    while (r->n && !nth(r, 0)->frame.buf) {
+        drop_oldest(r);
     }
 }
 
 void recent_foreach(const RecentFrames *r, gint64 since_us, RecentFunc func,
                     gpointer user)
 {
-    for (const GList *l = r->frames.head; l; l = l->next) {
-        const Recent *f = l->data;
+    for (guint i = 0; i < r->n; i++) {
+        const Recent *f = nth(r, i);
 
-        if (f->at >= since_us) {
+        if (f->frame.buf && f->at >= since_us) {
             func(&f->frame, user);
         }
     }

@@ -2,6 +2,9 @@
 /*
  * What the secondary's guest sent lately.
  *
+ * Frames of which the primary has only digests are kept, too, for it may ask
+ * for them.
+ *
  * A primary that dies takes with it what it had not yet released.  The
  * secondary's guest believes that it was sent, and would repeat it only after
  * its own timers, which double with each try.  So at a takeover the frames of
@@ -17,7 +20,13 @@ typedef struct RecentFrames RecentFrames;
 /* At most so many frames and bytes; the oldest give way. */
 RecentFrames *recent_new(guint max_frames, gsize max_bytes);
 void recent_free(RecentFrames *r);
-void recent_add(RecentFrames *r, const NetFrame *frame, gint64 now_us);
+/* number: grows with each.  Returns the frame as it is kept. */
+const NetFrame *recent_add(RecentFrames *r, const NetFrame *frame,
+                           guint64 number, gint64 now_us);
+/* NULL: it is not there any more. */
+const NetFrame *recent_find(const RecentFrames *r, guint64 number);
+/* It is not needed any more. */
+void recent_forget(RecentFrames *r, guint64 number);
 /* All of them are of a past that was undone. */
 void recent_clear(RecentFrames *r);
 /* Those added at or after since_us, oldest first. */

@@ -5,6 +5,8 @@
  */
 #include "netcompare/proxy/secondary.h"
 #include "colo/log.h"
+#include "netcompare/proxy/digests.h"
+#include "netcompare/proxy/gather.h"
 #include "netcompare/proxy/stats.h"
 
 #include <string.h>
@@ -90,6 +92,15 @@ static guint64 waiting(Standby *b)
 
 /* --- Out of the guest ----------------------------------------------------- */
 
+static gboolean send(Standby *b, const NetFrame *frame)
+{
+    gboolean tried;
+
+    return digests_send(b, frame, b->sent, &tried) ||
+           (!tried && proxy_send_frame(b->proxy, NET_WIRE_FRAME, b->iface,
+                                       b->sent, frame));
+}
+
 static void on_frame(const NetFrame *frame, gpointer user)
 {
     Standby *b = user;
@@ -97,17 +108,18 @@ static void on_frame(const NetFrame *frame, gpointer user)
     NetPacket packet;
 
     b->sent++;
+    gather_count(frame->len);
     if (s->loading) {
         b->stale++; /* it is the past that is being undone */
         return;
     }
     net_addresses_learn(b->addresses, frame->data, frame->len, TRUE);
-    recent_add(b->recent, frame, s->now);
+    frame = recent_add(b->recent, frame, b->sent, s->now);
     nudges_outbound(b->nudges, frame->data, frame->len);
     if (parse(s, &packet, frame, b->iface)) {
         net_rewrite_watch(s->rewrite, &packet, s->now);
     }
-    if (s->wanted && !proxy_send_frame(b->proxy, b->iface, b->sent, frame)) {
+    if (s->wanted && !send(b, frame)) {
         b->unsent++;
     }
 }
@@ -134,7 +146,7 @@ static void link_up(gpointer user, const NetHello *hello)
             inbound_restart(s->standbys[i].inbound);
         }
     }
-    s->wanted = FALSE; /* until it says so */
+    s->wanted = s->digests = FALSE; /* until it says so */
     s->heard_us = g_get_monotonic_time();
     colo_log_info("connected with the other proxy at %s",
                   net_link_peer(p->link));
@@ -149,7 +161,7 @@ static void link_down(gpointer user, const char *why)
     Proxy *p = user;
 
     p->peer_attached = FALSE;
-    p->secondary->wanted = FALSE;
+    p->secondary->wanted = p->secondary->digests = FALSE;
     proxy_update_ready(p, why);
 }
 
@@ -219,6 +231,16 @@ static gboolean link_message(gpointer user, const NetWireHead *h,
         return take_offset(s, h, data, error);
     case NET_WIRE_WANTED:
         s->wanted = h->number != 0;
+        s->digests = h->len == NET_DIGEST_SECRET;
+        if (s->digests) {
+            memcpy(s->secret, data, NET_DIGEST_SECRET);
+        }
+        return TRUE;
+    case NET_WIRE_DONE:
+        digests_done(&s->standbys[h->iface], data, h->len);
+        return TRUE;
+    case NET_WIRE_FETCH:
+        digests_fetch(&s->standbys[h->iface], h->number);
         return TRUE;
     case NET_WIRE_ATTACHED:
         p->peer_attached = h->number != 0;
@@ -285,6 +307,7 @@ gboolean proxy_secondary_run(Proxy *p, guint64 epoch, GError **error)
             }
         }
         recent_clear(b->recent);
+        recent_clear(b->digested);
     }
     s->loading = FALSE;
     s->epoch = epoch;
@@ -347,6 +370,8 @@ void proxy_secondary_stats(Proxy *p, JsonObject *o)
         json_object_set_int_member(t, "guest-sent", (gint64)b->sent);
         json_object_set_int_member(t, "stale", (gint64)b->stale);
         json_object_set_int_member(t, "not-sent", (gint64)b->unsent);
+        json_object_set_int_member(t, "fetched", (gint64)b->fetched);
+        json_object_set_int_member(t, "gone", (gint64)b->gone);
         stats_put_inbound(t, b->inbound);
         if (b->tap) {
             stats_put_tap(t, b->tap);
@@ -393,6 +418,7 @@ static gboolean open_tap(ProxySecondary *s, guint i, GError **error)
     b->addresses = net_addresses_new();
     b->recent = recent_new(RECENT_FRAMES, RECENT_BYTES);
     b->nudges = nudges_new((guint)p->config->max_flows);
+    b->digested = recent_new(DIGESTS_FRAMES, DIGESTS_BYTES);
     backlog_init(&b->backlog);
     if (dev->master_is_bridge &&
         !strcmp(dev->master_name, p->config->bridges[i])) {
@@ -440,6 +466,7 @@ gboolean proxy_secondary_start(Proxy *p, GError **error)
         .name = c->name,
         .ifaces = c->n_taps,
         .instance = p->instance,
+        .digests = TRUE,
     };
 
     p->secondary = s;
@@ -481,6 +508,7 @@ void proxy_secondary_stop(Proxy *p)
         net_addresses_free(b->addresses);
         recent_free(b->recent);
         nudges_free(b->nudges);
+        recent_free(b->digested);
     }
     g_free(s->standbys);
     net_rewrite_free(s->rewrite);

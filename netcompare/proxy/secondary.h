@@ -25,8 +25,10 @@ typedef struct Standby {
     NetAddresses *addresses;
     RecentFrames *recent;
     Nudges *nudges;
+    RecentFrames *digested; /* of which the primary has only digests */
     guint64 sent;           /* frames that the guest sent */
     guint64 stale;          /* of them, dropped at a load */
+    guint64 fetched, gone;  /* asked for; of them, not there any more */
     guint64 unsent;         /* for which the link had no room, or no peer */
     NetTap *bridge;         /* after the takeover: to send on the bridge */
 } Standby;
@@ -41,6 +43,8 @@ struct ProxySecondary {
     char *peer_instance;    /* of the primary's proxy */
     gint64 heard_us;        /* when its last message arrived */
     gboolean wanted;        /* it compares */
+    gboolean digests;       /* of large segments it wants those, made with: */
+    guint8 secret[NET_DIGEST_SECRET];
     gboolean loading;       /* between load and run */
     gboolean alone;         /* taken over */
     gboolean rules;         /* NET_RULES_REWRITE are in force */

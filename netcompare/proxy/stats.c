@@ -72,6 +72,10 @@ void stats_put_compare(JsonObject *o, const NetCompare *c, gint64 now_us)
     INT(o, "windows-kept", s.windows_kept);
     INT(o, "secondary-ignored", s.secondary_ignored);
     INT(o, "secondary-extra", s.secondary_extra);
+    INT(o, "secondary-digests", s.digests);
+    INT(o, "pieces-matched", s.pieces);
+    INT(o, "fetched", s.fetched);
+    INT(o, "gone", s.gone);
     INT(o, "bad", s.bad);
     INT(o, "fragments", s.fragments);
     INT(o, "fragments-lost", s.fragments_lost);

@@ -40,6 +40,22 @@ static void often(void)
     g_assert_cmpuint(gather_waits() - before, >, 10);
 }
 
+/* Not often, but much. */
+static void bulk(void)
+{
+    guint64 before = gather_waits();
+    gint64 end = g_get_monotonic_time() + G_USEC_PER_SEC / 5;
+
+    put();
+    while (g_get_monotonic_time() < end) {
+        g_usleep(500);
+        gather_count(1 << 20);
+        g_assert_cmpint(poll_once(1000), ==, 1);
+    }
+    take();
+    g_assert_cmpuint(gather_waits() - before, >, 10);
+}
+
 static void seldom(void)
 {
     guint64 before;
@@ -67,6 +83,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_assert_cmpint(pipe(pipes), ==, 0);
     g_test_add_func("/gather/often", often);
+    g_test_add_func("/gather/bulk", bulk);
     g_test_add_func("/gather/seldom", seldom);
     return g_test_run();
 }
