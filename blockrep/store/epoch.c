@@ -179,6 +179,16 @@ static gboolean is_sealed(ColoStore *s, guint64 epoch)
     return FALSE;
 }
 
+gboolean colo_store_has_epoch(ColoStore *s, guint64 epoch)
+{
+    gboolean has;
+
+    g_mutex_lock(&s->lock);
+    has = is_sealed(s, epoch);
+    g_mutex_unlock(&s->lock);
+    return has;
+}
+
 static void steal_all(GPtrArray *to, GPtrArray *from)
 {
     for (guint i = 0; i < from->len; i++) {
@@ -245,12 +255,22 @@ static void keep_secondary(ColoStore *s, GPtrArray *gone)
 
 int colo_store_promote(ColoStore *s)
 {
+    return colo_store_promote_notify(s, NULL, NULL);
+}
+
+int colo_store_promote_notify(ColoStore *s, void (*survives)(gpointer user),
+                              gpointer user)
+{
     g_autoptr(GPtrArray) gone = g_ptr_array_new();
     int r = 0;
 
     begin(s);
     if (s->state == COLO_STORE_PROMOTED) {
-        return end(s, 0);
+        end(s, 0);
+        if (survives) {
+            survives(user);
+        }
+        return 0;
     }
     if (!s->loaded) {
         return end(s, -ENOENT); /* there is nothing to take over */
@@ -258,6 +278,9 @@ int colo_store_promote(ColoStore *s)
     keep_secondary(s, gone);
     g_cond_broadcast(&s->changed); /* for writes of the PVM that wait */
     g_mutex_unlock(&s->lock);
+    if (survives) {
+        survives(user);
+    }
 
     /* The survivor may write meanwhile; a flush of its own covers that. */
     r = store_sync_view(s, COLO_STORE_SECONDARY);

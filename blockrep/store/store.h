@@ -163,6 +163,15 @@ int colo_store_reset(ColoStore *s);
  * done base alone is the disk, and event("merged") says so.
  */
 int colo_store_promote(ColoStore *s);
+/*
+ * The same; survives is called, from inside, as soon as the SVM's view is the
+ * survivor's: the guest may go on, while this is made durable.  That is at
+ * once, whatever the volume.  Not called when this fails before.
+ */
+int colo_store_promote_notify(ColoStore *s, void (*survives)(gpointer user),
+                              gpointer user);
+/* May this epoch be loaded? */
+gboolean colo_store_has_epoch(ColoStore *s, guint64 epoch);
 
 typedef struct ColoStoreStatus {
     ColoStoreState state;
