@@ -43,6 +43,8 @@ struct ColoVm {
     gint64 timeout_us;
     ColoVmEventFunc on_event;
     gpointer user_data;
+    ColoVmHookFunc hook;
+    gpointer hook_data;
 
     pid_t pid;
     guint64 start_time;
@@ -100,8 +102,6 @@ void colo_vm_take_error(ColoVm *vm, GError *qmp_error, const char *what,
 
 /* Wait for a reply within the QMP timeout; what: for the message. */
 JsonNode *colo_vm_wait(ColoVm *vm, guint64 id, const char *what,
-                       GError **error);
-JsonNode *colo_vm_call(ColoVm *vm, const char *command, JsonObject *args,
                        GError **error);
 gboolean colo_vm_do(ColoVm *vm, const char *command, JsonObject *args,
                     GError **error);

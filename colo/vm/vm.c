@@ -90,6 +90,9 @@ static void on_event(const char *event, JsonObject *data, gint64 time_us,
 
         report(vm, COLO_VM_EVENT_PANICKED, action ? action : "unknown");
     }
+    if (vm->hook) {
+        vm->hook(event, data, vm->hook_data);
+    }
 }
 
 /* Replies come here in the order of the stream, among the events. */
@@ -156,6 +159,12 @@ JsonNode *colo_vm_call(ColoVm *vm, const char *command, JsonObject *args,
 {
     return colo_vm_wait(vm, colo_qmp_client_send(vm->qmp, command, args),
                         command, error);
+}
+
+void colo_vm_set_hook(ColoVm *vm, ColoVmHookFunc hook, gpointer user_data)
+{
+    vm->hook = hook;
+    vm->hook_data = user_data;
 }
 
 gboolean colo_vm_do(ColoVm *vm, const char *command, JsonObject *args,

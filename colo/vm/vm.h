@@ -103,6 +103,27 @@ int colo_vm_fd(const ColoVm *vm);
 gboolean colo_vm_dispatch(ColoVm *vm, GError **error);
 
 /*
+ * --- Others' commands ---------------------------------------------------
+ * For parts of colod that have something of their own in this QEMU; the
+ * connection is the only one.  Not for stop, cont, nor anything else that
+ * this file does.
+ *
+ * call: one command and its answer, within --qmp-timeout.  args: transfer
+ * full, or NULL.  Returns the value of "return" (transfer full) or NULL:
+ * COLO_VM_ERROR_FAILED with QEMU's words, _HUNG or _GONE.  Not in a capture:
+ * the answer would come behind the device state's.
+ *
+ * The hook sees each event as QEMU sent it (data may be NULL), besides
+ * on_event and under the same rules.  There is one; NULL takes it away.
+ */
+JsonNode *colo_vm_call(ColoVm *vm, const char *command, JsonObject *args,
+                       GError **error);
+
+typedef void (*ColoVmHookFunc)(const char *event, JsonObject *data,
+                               gpointer user_data);
+void colo_vm_set_hook(ColoVm *vm, ColoVmHookFunc hook, gpointer user_data);
+
+/*
  * --- Primary: capture -------------------------------------------------
  * begin: sends stop and xen-save-devices-state in one write and returns as
  * soon as the guest is stopped; QEMU goes on saving while the caller
