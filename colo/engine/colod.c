@@ -23,6 +23,11 @@ static gboolean open_patiently(ColoEngine *e, GError **error)
     gint64 timeout = e->config->qmp_timeout_ms * 1000;
     gint64 end = g_get_monotonic_time() + timeout;
 
+    if (e->disks) {
+        /* It can only be started when its disks are served. */
+        end = G_MAXINT64;
+        colo_engine_note(e, "waiting for QEMU");
+    }
     while (access(e->config->qmp, F_OK) < 0 && g_get_monotonic_time() < end) {
         struct pollfd p = {.fd = colo_mailbox_fd(e->mailbox), .events = POLLIN};
         g_autoptr(ColoMsg) m = NULL;
@@ -87,7 +92,15 @@ static gboolean start(ColoEngine *e, GError **error)
                                       c->hb_interval_ms * 1000,
                                       c->hb_timeout_ms * 1000, e->mailbox,
                                       e->status, error);
-    return e->heartbeat != NULL;
+    if (!e->heartbeat) {
+        return FALSE;
+    }
+    if (!c->disks.list->len) {
+        colo_log_info("no disk is replicated%s",
+                      c->disks.nbd ? ": name it by --disk" : "");
+    }
+    return c->primary || !c->disks.list->len ||
+           colo_secondary_serve_disks(e, error);
 }
 
 static void finish(ColoEngine *e)
@@ -95,6 +108,7 @@ static void finish(ColoEngine *e)
     colo_heartbeat_free(e->heartbeat);
     colo_secondary_close(e);
     colo_engine_close_vm(e);
+    colo_disk_server_free(e->disks);
     colo_proxy_free(e->proxy);
     colo_qmp_server_free(e->control);
     colo_run_state_close(e->run);

@@ -12,12 +12,16 @@ static const char *const trackers[] = {"auto", "uffd", "soft-dirty", "compare",
                                        NULL};
 static const char *const codings[] = {"none", "lz4", "zstd", NULL};
 static const char *const policies[] = {"wait", "failover", NULL};
+static const char *const durabilities[] = {"epoch", "flush", NULL};
 
 ColoConfig *colo_config_parse(int argc, char **argv)
 {
     ColoConfig *c = g_new0(ColoConfig, 1);
     gboolean primary = FALSE, secondary = FALSE;
-    int mode = 0, tracker = 0, coding = 0, policy = 0, status;
+    int mode = 0, tracker = 0, coding = 0, policy = 0, durability = 0, status;
+    g_autofree char *nbd_socket = NULL;
+    g_auto(GStrv) disks = NULL;
+    g_autoptr(GError) error = NULL;
     gint64 pid = 0;
     const ColoOption list[] = {
         {.name = "primary", .type = COLO_OPT_FLAG, .value = &primary,
@@ -61,6 +65,30 @@ ColoConfig *colo_config_parse(int argc, char **argv)
         {.name = "fence", .type = COLO_OPT_STRING, .value = &c->fence,
          .arg = "CMD",
          .help = "secondary: must exit 0 before an automatic failover"},
+        {.name = "disk", .type = COLO_OPT_LIST, .value = &disks,
+         .arg = "NAME=WHAT",
+         .help = "a replicated disk; secondary: NAME=PATH, its image; primary: "
+                 "NAME[=NODE], in QEMU; may be repeated"},
+        {.name = "nbd", .type = COLO_OPT_ADDR, .value = &c->disks.nbd,
+         .arg = "ADDR",
+         .help = "secondary: where to serve the disks (:8889); primary: where "
+                 "that is (the peer's host, 8889)"},
+        {.name = "nbd-socket", .type = COLO_OPT_STRING, .value = &nbd_socket,
+         .arg = "PATH", .help = "the same, a unix socket"},
+        {.name = "disk-folder", .type = COLO_OPT_STRING,
+         .value = &c->disks.folder, .arg = "DIR",
+         .help = "secondary: where the disks' epochs are kept (beside each "
+                 "image)"},
+        {.name = "durability", .type = COLO_OPT_CHOICE, .value = &durability,
+         .choices = durabilities, .arg = "WHEN",
+         .help = "secondary: a flush waits for the disk from the takeover on "
+                 "(epoch) or always (flush)"},
+        {.name = "tls-certificates", .type = COLO_OPT_STRING,
+         .value = &c->disks.tls_certificates, .arg = "DIR",
+         .help = "disks travel encrypted, with the certificates in DIR"},
+        {.name = "tls-psk", .type = COLO_OPT_STRING,
+         .value = &c->disks.tls_psk, .arg = "FILE",
+         .help = "disks travel encrypted, with the keys in FILE"},
         {.name = "control", .type = COLO_OPT_STRING, .value = &c->control,
          .arg = "PATH", .help = "our own QMP socket (" RUNDIR "/NAME.qmp)"},
         {.name = "proxy", .type = COLO_OPT_STRING, .value = &c->proxy,
@@ -148,6 +176,11 @@ ColoConfig *colo_config_parse(int argc, char **argv)
                                 c->name));
     }
 
+    c->disks.flush = durability == 1;
+    if (!colo_config_disks(&c->disks, disks, nbd_socket, c->peer, &error)) {
+        exit(colo_options_wrong(&options, "%s", error->message));
+    }
+
     c->primary = primary;
     c->periodic = mode == 1;
     c->tracker = (ColoTrackerKind)tracker;
@@ -212,6 +245,7 @@ void colo_config_free(ColoConfig *c)
         colo_addr_free(c->peer);
         colo_addr_free(c->listen);
         g_ptr_array_unref(c->heartbeats);
+        colo_config_disks_clear(&c->disks);
         g_free(c);
     }
 }

@@ -3,6 +3,7 @@
 #ifndef COLO_CONFIG_H
 #define COLO_CONFIG_H
 
+#include "colo/engine/config-disks.h"
 #include "colo/ft/ft-coding.h"
 #include "colo/sockaddr.h"
 #include "colo/track/tracker.h"
@@ -33,6 +34,7 @@ typedef struct ColoConfig {
     gint64 qmp_timeout_ms;
     gint64 ft_timeout_ms;   /* how long the ft stream may stand still */
     pid_t qemu_pid;         /* 0: found by itself */
+    ColoDiskConfig disks;
     gboolean debug;
 } ColoConfig;
 

@@ -3,6 +3,7 @@ sbin_PROGRAMS += colod
 colod_SOURCES = \
 	colo/engine/colod.c \
 	colo/engine/config.h colo/engine/config.c \
+	colo/engine/config-disks.h colo/engine/config-disks.c \
 	colo/engine/control.h colo/engine/control.c \
 	colo/engine/engine.h colo/engine/engine.c \
 	colo/engine/fence.c \
@@ -18,7 +19,8 @@ colod_SOURCES = \
 	colo/engine/replica-states.h colo/engine/replica-states.c \
 	colo/engine/run-state.h colo/engine/run-state.c \
 	colo/engine/secondary.h colo/engine/secondary.c \
+	colo/engine/secondary-disks.c \
 	colo/engine/secondary-link.c \
 	colo/engine/secondary-load.c \
 	colo/engine/status.h colo/engine/status.c
-colod_LDADD = libcolovm.la libcolotracker.la libcoloft.la $(COMMON_LIBS)
+colod_LDADD = libcolodiskserver.la libcolovm.la libcolotracker.la libcoloft.la $(COMMON_LIBS)

@@ -25,6 +25,7 @@
 struct SecondaryLink {
     const ColoConfig *config;
     ColoMailbox *engine;
+    ColoDiskServer *disks;  /* or NULL */
     int fd, wake;
     GThread *thread;
     GMutex lock;        /* guards conns and ids */
@@ -116,10 +117,19 @@ static void committed(guint64 epoch, gpointer data)
                       NULL);
 }
 
+static gboolean seal(guint64 epoch, gpointer data, GError **error)
+{
+    Served *v = data;
+
+    return secondary_seal_disks(epoch, v->link->disks, error);
+}
+
 static void receive(Served *v)
 {
     ColoConn *c = v->conn;
-    FtReceiverOps ops = {.committed = committed, .user_data = v};
+    FtReceiverOps ops = {.seal = v->link->disks ? seal : NULL,
+                         .committed = committed,
+                         .user_data = v};
     gint64 stall = v->link->config->ft_timeout_ms * 1000;
     g_autofree char *answer = NULL;
     g_autoptr(GError) error = NULL;
@@ -256,7 +266,8 @@ static gpointer listen_thread(gpointer data)
 }
 
 SecondaryLink *secondary_link_new(const ColoConfig *config,
-                                  ColoMailbox *engine, GError **error)
+                                  ColoMailbox *engine, ColoDiskServer *disks,
+                                  GError **error)
 {
     SecondaryLink *l = g_new0(SecondaryLink, 1);
 
@@ -264,6 +275,7 @@ SecondaryLink *secondary_link_new(const ColoConfig *config,
     g_cond_init(&l->conn_ended);
     l->config = config;
     l->engine = engine;
+    l->disks = disks;
     l->fd = colo_addr_listen(config->listen, error);
     if (l->fd < 0) {
         g_free(l);

@@ -114,6 +114,9 @@ gboolean secondary_take_commit(Secondary *s, GError **error)
      */
     s->with_proxy = colo_proxy_load(s->e->proxy, h->epoch);
     colo_run_state_set(s->e->run, COLO_RUN_LOADING, TRUE);
+    if (!secondary_load_disks(s, h->epoch, error)) {
+        return FALSE;
+    }
     /*
      * What our own guest wrote is undone, what the primary wrote is done.  In
      * periodic mode it does not run; the trial load before may have written.

@@ -60,6 +60,7 @@ static gboolean refuse_offer(Secondary *s, ColoConn *c)
     ColoEngine *e = s->e;
     const FtHello *h = c->hello;
     g_autoptr(GError) error = NULL;
+    g_autofree char *wrong = NULL;
 
     if (e->state == COLO_STATE_ALONE || e->state == COLO_STATE_TAKEOVER) {
         refuse(c, FT_TRANS_ERR_TAKEN_OVER,
@@ -79,6 +80,8 @@ static gboolean refuse_offer(Secondary *s, ColoConn *c)
                h->name, e->config->name);
     } else if (!colo_vm_check_same(e->vm, h->description, &error)) {
         refuse(c, FT_TRANS_ERR_MISMATCH, "%s", error->message);
+    } else if ((wrong = secondary_check_disks(s, h))) {
+        refuse(c, FT_TRANS_ERR_MISMATCH, "%s", wrong);
     } else if (colo_proxy_is_alone(e->proxy)) {
         /* I3: its guest would still be heard. */
         refuse(c, FT_TRANS_ERR_MISMATCH,
@@ -127,6 +130,7 @@ static void offer(Secondary *s, ColoConn *c)
 {
     ColoEngine *e = s->e;
     const FtHello *h = c->hello;
+    g_autoptr(GError) error = NULL;
     FtHello *answer;
     gboolean resumed;
 
@@ -143,6 +147,19 @@ static void offer(Secondary *s, ColoConn *c)
     if (!resumed) {
         start_session(s, h);
     }
+    if (!secondary_begin_disks(s, !resumed, &error)) {
+        refuse(c, FT_TRANS_ERR_UNKNOWN, "the secondary's disks: %s",
+               error->message);
+        if (!resumed) {
+            forget_session(s);
+            /* What was there before is gone, too. */
+            if (e->state != COLO_STATE_WAITING) {
+                colo_engine_step(e, COLO_ON_END, "waiting for a primary: %s",
+                                 error->message);
+            }
+        }
+        return;
+    }
     colo_status_lock(e->status);
     g_free(e->status->peer);
     e->status->peer = g_strdup(c->from);
@@ -158,6 +175,8 @@ static void offer(Secondary *s, ColoConn *c)
     answer->codings &= h->codings | 1u << FT_CODING_NONE;
     answer->periodic = s->periodic;
     answer->description = g_strdup(colo_vm_description(e->vm));
+    answer->n_disks = h->n_disks;
+    memcpy(answer->disks, h->disks, sizeof(answer->disks));
     answer->session = g_strdup(s->session);
     answer->resumed = resumed;
     answer->heartbeat_key = s->heartbeat_key;
@@ -352,8 +371,11 @@ static void take_over(Secondary *s, const char *reason, const char *why)
     if (!take_commit(s)) {
         return;
     }
+    /* In periodic mode the device state is loaded after this. */
+    colo_run_state_set(e->run, COLO_RUN_LOADING, s->periodic);
     colo_run_state_set(e->run, COLO_RUN_TAKEN_OVER, TRUE);
-    if (!secondary_run_guest(s, &error)) {
+    if (!secondary_promote_disks(s, &error) ||
+        !secondary_run_guest(s, &error)) {
         lose_vm(s, error->message);
         return;
     }
@@ -608,14 +630,16 @@ static void begin(Secondary *s)
         return;
     }
     if (!colo_run_state_get(e->run, COLO_RUN_LOADING) &&
-        colo_vm_cont(e->vm, &error)) {
+        secondary_promote_disks(s, &error) && colo_vm_cont(e->vm, &error)) {
         colo_proxy_takeover(e->proxy);
         colo_engine_step(e, COLO_ON_TAKEN_OVER,
                          "this guest had taken over: it runs here, alone");
     } else {
         colo_engine_step(e, COLO_ON_FAILURE,
-                         "colod ended in the middle of a takeover: this "
-                         "guest's state is not whole");
+                         "%s",
+                         error ? error->message
+                               : "colod ended in the middle of a takeover: "
+                                 "this guest's state is not whole");
     }
 }
 
@@ -633,7 +657,7 @@ gboolean colo_secondary_listen(ColoEngine *e, GError **error)
 {
     Secondary *s = e->role;
 
-    s->link = secondary_link_new(e->config, e->mailbox, error);
+    s->link = secondary_link_new(e->config, e->mailbox, e->disks, error);
     return s->link != NULL;
 }
 

@@ -47,9 +47,10 @@ typedef struct ColoConn {
     char *error;            /* otherwise */
 } ColoConn;
 
-/* Listen at the configured address. */
+/* Listen at the configured address.  disks: sealed before each ACK, or NULL. */
 SecondaryLink *secondary_link_new(const ColoConfig *config,
-                                  ColoMailbox *engine, GError **error);
+                                  ColoMailbox *engine, ColoDiskServer *disks,
+                                  GError **error);
 
 /* Accept no more; those who have not said INIT yet are sent away. */
 void secondary_link_stop(SecondaryLink *l);
@@ -102,6 +103,22 @@ gboolean secondary_take_commit(Secondary *s, GError **error);
  * since in colo mode.
  */
 gboolean secondary_run_guest(Secondary *s, GError **error);
+
+/* --- secondary-disks.c; where there is no disk they do nothing ---------- */
+
+/* Why these disks do not fit ours, or NULL; g_free(). */
+char *secondary_check_disks(Secondary *s, const FtHello *h);
+
+/* The session has the disks; anew: they begin empty. */
+gboolean secondary_begin_disks(Secondary *s, gboolean anew, GError **error);
+
+/* On a connection's thread, before the ACK: they hold this epoch. */
+gboolean secondary_seal_disks(guint64 epoch, ColoDiskServer *disks,
+                              GError **error);
+
+/* The guest, which stands still, sees this epoch; or they are its own. */
+gboolean secondary_load_disks(Secondary *s, guint64 epoch, GError **error);
+gboolean secondary_promote_disks(Secondary *s, GError **error);
 
 /* --- fence.c ------------------------------------------------------------ */
 

@@ -37,6 +37,8 @@ void colo_status_free(ColoStatus *s)
         g_free(s->tracker);
         g_free(s->qemu_version);
         g_free(s->detail);
+        g_clear_pointer(&s->disks, json_node_unref);
+        g_free(s->disks_detail);
         g_free(s->proxy_path);
         g_free(s->proxy_detail);
         g_hash_table_unref(s->reasons);
@@ -106,6 +108,27 @@ static JsonObject *proxy_object(const ColoStatus *s)
     return o;
 }
 
+static JsonNode *disks_array(const ColoStatus *s)
+{
+    JsonNode *node;
+
+    if (s->disks) {
+        return json_node_copy(s->disks);
+    }
+    node = json_node_new(JSON_NODE_ARRAY);
+    json_node_take_array(node, json_array_new());
+    return node;
+}
+
+static JsonObject *disk_server_object(const ColoStatus *s)
+{
+    JsonObject *o = json_object_new();
+
+    json_object_set_boolean_member(o, "running", s->disks_served);
+    json_object_set_string_member(o, "detail", s->disks_detail);
+    return o;
+}
+
 static double degraded_seconds(const ColoStatus *s)
 {
     gint64 us = s->degraded_us;
@@ -163,6 +186,10 @@ JsonNode *colo_status_query(ColoStatus *s)
     json_object_set_string_member(o, "peer", s->peer ? s->peer : "");
     json_object_set_string_member(o, "heartbeat", s->heartbeat);
     json_object_set_object_member(o, "proxy", proxy_object(s));
+    json_object_set_member(o, "disks", disks_array(s));
+    if (s->disks_detail) {
+        json_object_set_object_member(o, "disk-server", disk_server_object(s));
+    }
     json_object_set_boolean_member(o, "guest-running", s->guest_running);
     json_object_set_string_member(o, "qemu-version",
                                   s->qemu_version ? s->qemu_version : "");

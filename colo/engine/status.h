@@ -10,6 +10,8 @@
 #include "colo/engine/replica-states.h"
 #include "colo/histogram.h"
 
+#include <json-glib/json-glib.h>
+
 typedef struct ColoStatus {
     GMutex lock;
 
@@ -26,6 +28,10 @@ typedef struct ColoStatus {
     guint64 epoch;
     const char *heartbeat;  /* up, lost, none */
     guint64 hb_sent, hb_received, hb_ignored;
+
+    JsonNode *disks;        /* an array, replaced as a whole; NULL: empty */
+    gboolean disks_served;  /* secondary */
+    char *disks_detail;     /* why they are not; NULL: there are none */
 
     char *proxy_path;       /* NULL: none */
     gboolean proxy_connected, proxy_ready;

@@ -2,6 +2,7 @@
 /* The payload of INIT. */
 #include "colo/ft/ft-hello.h"
 #include "colo/common/qmp-wire.h"
+#include "colo/names.h"
 
 #include <endian.h>
 #include <gio/gio.h>
@@ -29,6 +30,20 @@ static guint64 hello_sum(const char *payload, gsize len)
     return ft_sum_part(&frame, payload + FT_HELLO_LEN, len - FT_HELLO_LEN);
 }
 
+static JsonArray *disks_array(const FtHello *h)
+{
+    JsonArray *a = json_array_new();
+
+    for (guint i = 0; i < h->n_disks; i++) {
+        JsonObject *o = json_object_new();
+
+        json_object_set_string_member(o, "name", h->disks[i].name);
+        json_object_set_int_member(o, "size", (gint64)h->disks[i].size);
+        json_array_add_object_element(a, o);
+    }
+    return a;
+}
+
 char *ft_hello_put(const FtHello *h, gsize *len)
 {
     g_autoptr(JsonObject) o = json_object_new();
@@ -43,6 +58,9 @@ char *ft_hello_put(const FtHello *h, gsize *len)
     json_object_set_int_member(o, "codings", h->codings);
     json_object_set_boolean_member(o, "periodic", h->periodic);
     json_object_set_string_member(o, "description", h->description);
+    if (h->n_disks) {
+        json_object_set_array_member(o, "disks", disks_array(h));
+    }
     if (h->session) {
         json_object_set_string_member(o, "session", h->session);
     }
@@ -111,6 +129,53 @@ static gboolean get_flag(JsonObject *o, const char *name, gboolean *out,
     return TRUE;
 }
 
+static gboolean get_disk(JsonNode *node, FtDisk *d)
+{
+    JsonObject *o = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node)
+                                                 : NULL;
+    const char *name = o ? colo_json_get_string(o, "name") : NULL;
+    gint64 size;
+
+    if (!name || strlen(name) > FT_DISK_NAME || !colo_name_is_valid(name) ||
+        !colo_json_get_int(o, "size", &size) || size <= 0) {
+        return FALSE;
+    }
+    g_strlcpy(d->name, name, sizeof(d->name));
+    d->size = (guint64)size;
+    return TRUE;
+}
+
+static gboolean is_twice(const FtHello *h, guint i)
+{
+    for (guint k = 0; k < i; k++) {
+        if (!strcmp(h->disks[k].name, h->disks[i].name)) {
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+/* The member is younger than the protocol: without it there are none. */
+static gboolean get_disks(JsonObject *o, FtHello *h, GError **error)
+{
+    JsonNode *node = json_object_get_member(o, "disks");
+    JsonArray *a = node && JSON_NODE_HOLDS_ARRAY(node)
+                       ? json_node_get_array(node)
+                       : NULL;
+    gboolean ok = !node || (a && json_array_get_length(a) <= FT_MAX_DISKS);
+
+    for (guint i = 0; ok && a && i < json_array_get_length(a); i++) {
+        ok = get_disk(json_array_get_element(a, i), &h->disks[i]) &&
+             !is_twice(h, i);
+        h->n_disks = i + 1;
+    }
+    if (!ok) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                            "the peer's INIT has no valid \"disks\"");
+    }
+    return ok;
+}
+
 FtHello *ft_hello_get(const char *payload, gsize len, GError **error)
 {
     g_autoptr(FtHello) h = g_new0(FtHello, 1);
@@ -147,6 +212,7 @@ FtHello *ft_hello_get(const char *payload, gsize len, GError **error)
         !get_flag(o, "periodic", &h->periodic, error) ||
         !get_text(o, "description", FALSE, FT_MAX_HELLO, &h->description,
                   error) ||
+        !get_disks(o, h, error) ||
         !get_flag(o, "resumed", &h->resumed, error) ||
         !get_number(o, "heartbeat-key", G_MAXUINT64, &h->heartbeat_key,
                     error) ||

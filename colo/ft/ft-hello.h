@@ -12,6 +12,14 @@
 
 #define FT_HELLO_LEN 8  /* before the JSON */
 #define FT_ID_LEN 32 /* hex digits of an instance's or session's identity */
+#define FT_MAX_DISKS 16
+#define FT_DISK_NAME 22 /* bytes of a disk's name, at most */
+
+/* A disk that is part of the checkpoints. */
+typedef struct FtDisk {
+    char name[FT_DISK_NAME + 1];
+    guint64 size;           /* bytes */
+} FtDisk;
 
 typedef struct FtHello {
     guint version_min, version_max; /* receiver: both the one it chose */
@@ -20,6 +28,8 @@ typedef struct FtHello {
     guint codings;          /* bit 1 << FtCoding: understood; NONE always */
     gboolean periodic;      /* sender: --mode periodic */
     char *description;      /* the machine, colo_vm_description() */
+    guint n_disks;          /* 0: the member is left out */
+    FtDisk disks[FT_MAX_DISKS];
 
     /* The sender: the session that it wants to go on with, or NULL.
      * The receiver: the session from now on. */

@@ -432,7 +432,8 @@ static void test_headers(void)
     }
 }
 
-static void test_init(void)
+/* disks: with those; without any the form is as before there were any. */
+static void check_init(gboolean disks)
 {
     g_autoptr(GByteArray) frame = g_byte_array_new();
     g_autoptr(FtHello) got = NULL;
@@ -445,7 +446,9 @@ static void test_init(void)
                      .session = (char *)"ffeeddccbbaa99887766554433221100",
                      .resumed = TRUE, .heartbeat_key = G_MAXUINT64 - 1,
                      .epoch = 41, .open = TRUE, .open_id = 0xffff,
-                     .open_good = 17};
+                     .open_good = 17, .n_disks = disks ? 2 : 0,
+                     .disks = {{"vda", G_GUINT64_CONSTANT(1) << 41},
+                               {"data.1", 512}}};
     FtHeader h = {.cmd = FT_CMD_INIT};
     guint8 raw[FT_HEADER_LEN];
     gsize len;
@@ -455,7 +458,7 @@ static void test_init(void)
     ft_header_put(&h, raw);
     g_byte_array_append(frame, raw, sizeof(raw));
     g_byte_array_append(frame, (guint8 *)payload, (guint)len);
-    assert_bytes(frame, golden_init);
+    assert_bytes(frame, disks ? golden_init_disks : golden_init);
     got = ft_hello_get(payload, len, NULL);
     g_assert_nonnull(got);
     g_assert_cmpuint(got->version_min, ==, 1);
@@ -470,7 +473,18 @@ static void test_init(void)
     g_assert_cmpuint(got->epoch, ==, 41);
     g_assert_cmpuint(got->open_id, ==, 0xffff);
     g_assert_cmpuint(got->open_good, ==, 17);
+    g_assert_cmpuint(got->n_disks, ==, hello.n_disks);
+    for (guint i = 0; i < got->n_disks; i++) {
+        g_assert_cmpstr(got->disks[i].name, ==, hello.disks[i].name);
+        g_assert_cmpuint(got->disks[i].size, ==, hello.disks[i].size);
+    }
     assert_fragile(frame);
+}
+
+static void test_init(void)
+{
+    check_init(FALSE);
+    check_init(TRUE);
 }
 
 /* Right sums, wrong members */
@@ -493,10 +507,22 @@ static void test_bad_hello(void)
         {"\"epoch\":41", "\"epoch\":-41"},
         {"\"open-id\":65535", "\"open-id\":65536"},
         {"\"open-good\":17", "\"open-good\":4294967296"},
+        {"[{\"name\":\"vda\",", "[{"},
+        {"[{\"name\"", "[1,{\"name\""},
+        {"\"data.1\"", "\"vda\""},
+        {"\"data.1\"", "\"../data\""},
+        {"\"data.1\"", "\"\""},
+        {"\"data.1\"", "\"a-name-of-23-letters---\""},
+        {"\"size\":512", "\"size\":0"},
+        {"\"size\":512", "\"size\":-512"},
+        {"\"size\":512", "\"size\":\"512\""},
+        {"\"size\":512}]", "\"size\":512}],\"x\":{}]"},
+        {"\"disks\":[", "\"disks\":[[],"},
+        {"\"disks\":", "\"disks\":1,\"x\":"},
         {"}", ""},
         {"{", "[{"},
     };
-    g_autoptr(GByteArray) init = from_hex(golden_init);
+    g_autoptr(GByteArray) init = from_hex(golden_init_disks);
     g_autofree char *json =
         g_strndup((char *)init->data + FT_HEADER_LEN + FT_HELLO_LEN,
                   init->len - FT_HEADER_LEN - FT_HELLO_LEN);

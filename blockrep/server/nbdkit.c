@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* nbdkit as a child: its command line, its start, its words, its end. */
+#include "blockrep/server/server-priv.h"
+
+#include "colo/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MAX_LINE 400
+#define MAX_FD   1024
+#define KILLED_US (2 * G_USEC_PER_SEC)
+
+/* Tests and uninstalled programs have their own. */
+static const char *program(void)
+{
+    const char *env = g_getenv("COLO_NBDKIT");
+
+    return env ? env : "nbdkit";
+}
+
+static const char *plugin(void)
+{
+    const char *env = g_getenv("COLO_NBDKIT_PLUGIN");
+
+    return env ? env : "colo";
+}
+
+static int number_of(const char *config, const char *key)
+{
+    g_autofree char *line = g_strdup_printf("\n%s=", key);
+    const char *at = strstr(config, line);
+
+    return at ? atoi(at + strlen(line)) : 0;
+}
+
+/*
+ * Before 1.34 nbdkit can abort when a client vanishes with several requests
+ * under way, unless it serves one at a time.
+ */
+static gboolean needs_one_thread(gboolean *one, GError **error)
+{
+    const char *argv[] = {program(), "--dump-config", NULL};
+    g_autofree char *out = NULL, *config = NULL;
+    g_autoptr(GError) e = NULL;
+    int status = 0, major, minor;
+
+    if (!g_spawn_sync(NULL, (char **)argv, NULL,
+                      G_SPAWN_SEARCH_PATH | G_SPAWN_STDERR_TO_DEV_NULL, NULL,
+                      NULL, &out, NULL, &status, &e)) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                    "cannot run nbdkit, which serves the disks (Debian: "
+                    "nbdkit): %s",
+                    e->message);
+        return FALSE;
+    }
+    config = g_strconcat("\n", out, NULL);
+    major = number_of(config, "version_major");
+    minor = number_of(config, "version_minor");
+    if (status || major < 1 || (major == 1 && minor < 32)) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                    "nbdkit %d.%d is too old to serve the disks: 1.32 or "
+                    "newer is needed",
+                    major, minor);
+        return FALSE;
+    }
+    *one = major == 1 && minor < 34;
+    return TRUE;
+}
+
+static void add(GPtrArray *argv, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+
+static void add(GPtrArray *argv, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    g_ptr_array_add(argv, g_strdup_vprintf(fmt, ap));
+    va_end(ap);
+}
+
+static void add_tls(GPtrArray *argv, const ColoDiskServerOptions *o)
+{
+    if (!o->tls_certificates && !o->tls_psk) {
+        return;
+    }
+    /* The guest's QEMU here does without; the plugin asks others for it. */
+    add(argv, "--tls=on");
+    if (o->tls_psk) {
+        add(argv, "--tls-psk=%s", o->tls_psk);
+    } else {
+        add(argv, "--tls-certificates=%s", o->tls_certificates);
+        add(argv, "--tls-verify-peer");
+    }
+}
+
+char **nbdkit_argv(const ColoDiskServerOptions *o, GError **error)
+{
+    GPtrArray *argv;
+    gboolean one;
+
+    if (!needs_one_thread(&one, error)) {
+        return NULL;
+    }
+    argv = g_ptr_array_new();
+    add(argv, "%s", program());
+    add(argv, "--foreground");
+    add(argv, "--exit-with-parent");
+    if (one) {
+        add(argv, "--threads=1");
+    }
+    if (o->listen->path) {
+        add(argv, "--unix=%s", o->listen->path);
+    } else {
+        if (o->listen->host) {
+            add(argv, "--ipaddr=%s", o->listen->host);
+        }
+        add(argv, "--port=%u", o->listen->port);
+    }
+    add_tls(argv, o);
+    add(argv, "%s", plugin());
+    for (guint i = 0; i < o->n_disks; i++) {
+        add(argv, "disk=%s=%s", o->disks[i].name, o->disks[i].path);
+    }
+    if (o->folder) {
+        add(argv, "folder=%s", o->folder);
+    }
+    add(argv, "durability=%s", o->flush ? "flush" : "epoch");
+    add(argv, "control=%s", o->control);
+    if (o->tls_certificates || o->tls_psk) {
+        add(argv, "tls-primary=on");
+    }
+    g_ptr_array_add(argv, NULL);
+    return (char **)g_ptr_array_free(argv, FALSE);
+}
+
+/* --- The process ----------------------------------------------------------- */
+
+/* In the child: only what is safe after a fork in a threaded process. */
+static void become(char **argv, int null, int words, pid_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent || dup2(null, STDIN_FILENO) < 0 ||
+        dup2(words, STDOUT_FILENO) < 0 || dup2(words, STDERR_FILENO) < 0) {
+        _exit(126);
+    }
+    for (int fd = 3; fd < MAX_FD; fd++) {
+        close(fd);
+    }
+    execvp(argv[0], argv);
+    _exit(127);
+}
+
+gboolean nbdkit_start(Nbdkit *n, char **argv, GError **error)
+{
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int words[2] = {-1, -1};
+    pid_t parent = getpid();
+
+    n->pid = 0;
+    if (null >= 0 && pipe2(words, O_CLOEXEC | O_NONBLOCK) == 0) {
+        n->pid = fork();
+        if (n->pid == 0) {
+            /* It may wait for us to read, rather than lose words. */
+            fcntl(words[1], F_SETFL, 0);
+            become(argv, null, words[1], parent);
+        }
+    }
+    if (n->pid > 0) {
+        n->pidfd = (int)syscall(SYS_pidfd_open, n->pid, 0);
+    }
+    if (n->pid <= 0 || n->pidfd < 0) {
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
+                    "cannot start nbdkit: %s", g_strerror(errno));
+    }
+    if (null >= 0) {
+        close(null);
+    }
+    if (words[1] >= 0) {
+        close(words[1]);
+    }
+    n->words = words[0];
+    n->line = g_string_new(NULL);
+    g_clear_pointer(&n->complaint, g_free);
+    if (n->pid > 0 && n->pidfd >= 0) {
+        return TRUE;
+    }
+    g_free(nbdkit_end(n, 0));
+    return FALSE;
+}
+
+static void say(Nbdkit *n)
+{
+    GString *line = n->line;
+
+    for (char *p = line->str; *p; p++) {
+        if (g_ascii_iscntrl(*p)) {
+            *p = '?';
+        }
+    }
+    if (strstr(line->str, "error: ")) {
+        g_free(n->complaint);
+        n->complaint = g_strdup(strstr(line->str, "error: "));
+    }
+    if (line->len) {
+        colo_log_info("%s%s",
+                      g_str_has_prefix(line->str, "nbdkit") ? "" : "nbdkit: ",
+                      line->str);
+    }
+    g_string_truncate(line, 0);
+}
+
+gboolean nbdkit_read(Nbdkit *n)
+{
+    char buf[4096];
+    ssize_t got;
+
+    while ((got = read(n->words, buf, sizeof(buf))) > 0) {
+        for (ssize_t i = 0; i < got; i++) {
+            if (buf[i] == '\n' || n->line->len == MAX_LINE) {
+                say(n);
+            }
+            if (buf[i] != '\n') {
+                g_string_append_c(n->line, buf[i]);
+            }
+        }
+    }
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return TRUE;
+    }
+    say(n);
+    return FALSE;
+}
+
+/* Wait for its end; its words are read meanwhile, or it could not end. */
+static gboolean await_end(Nbdkit *n, gint64 patience_us)
+{
+    gint64 end = g_get_monotonic_time() + patience_us;
+    struct pollfd p[2] = {
+        {.fd = n->pidfd, .events = POLLIN},
+        {.fd = n->words, .events = POLLIN},
+    };
+
+    for (;;) {
+        gint64 left = end - g_get_monotonic_time();
+
+        if (poll(p, 2, left > 0 ? (int)(left / 1000) + 1 : 0) < 0) {
+            g_assert(errno == EINTR);
+            continue;
+        }
+        if (p[0].revents) {
+            return TRUE;
+        }
+        if (p[1].revents && !nbdkit_read(n)) {
+            p[1].fd = -1;
+        }
+        if (left <= 0) {
+            return FALSE;
+        }
+    }
+}
+
+static char *reap(Nbdkit *n, gint64 patience_us)
+{
+    int status;
+
+    if (n->pidfd >= 0 && !await_end(n, 0) && patience_us) {
+        kill(n->pid, SIGTERM);
+        await_end(n, patience_us);
+    }
+    kill(n->pid, SIGKILL); /* not reaped yet: it is still ours */
+    if (n->pidfd >= 0 && !await_end(n, KILLED_US)) {
+        return g_strdup("killed, but a disk does not let go of it");
+    }
+    if (waitpid(n->pid, &status, n->pidfd < 0 ? 0 : WNOHANG) != n->pid) {
+        return g_strdup_printf("lost: %s", g_strerror(errno));
+    }
+    return WIFSIGNALED(status)
+               ? g_strdup_printf("killed by signal %d", WTERMSIG(status))
+               : g_strdup_printf("exit status %d", WEXITSTATUS(status));
+}
+
+char *nbdkit_end(Nbdkit *n, gint64 patience_us)
+{
+    char *how = n->pid > 0 ? reap(n, patience_us) : NULL;
+
+    n->pid = 0;
+    if (n->words >= 0) {
+        nbdkit_read(n);
+        close(n->words);
+        n->words = -1;
+    }
+    if (n->pidfd >= 0) {
+        close(n->pidfd);
+        n->pidfd = -1;
+    }
+    if (n->line) {
+        g_string_free(n->line, TRUE);
+        n->line = NULL;
+    }
+    return how;
+}

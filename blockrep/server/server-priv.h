@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of blockrep/server/ share; nobody else includes this. */
+#ifndef COLO_DISK_SERVER_PRIV_H
+#define COLO_DISK_SERVER_PRIV_H
+
+#include "blockrep/server/server.h"
+#include "colo/qmp-client.h"
+
+#include <sys/types.h>
+
+/* One thread's connection to the plugin. */
+typedef struct Caller {
+    ColoQmpClient *client;
+    guint generation; /* of nbdkit that it is to */
+} Caller;
+
+/* A running nbdkit, its end and its words. */
+typedef struct Nbdkit {
+    pid_t pid;   /* 0: none */
+    int pidfd;   /* -1: none */
+    int words;   /* of its stdout and stderr; -1: none */
+    GString *line;
+    char *complaint; /* the last error that it said; stays after its end */
+} Nbdkit;
+
+struct ColoDiskServer {
+    char **argv; /* of nbdkit */
+    char *control;
+    void (*event)(const char *event, JsonObject *data, gpointer user_data);
+    void (*news)(gpointer user_data);
+    gpointer user_data;
+    GThread *thread;
+    int wake; /* eventfd: look at quit */
+
+    /* The thread's own */
+    Nbdkit nbdkit;
+    ColoQmpClient *watch;
+    guint64 asked; /* id of query-disks, or 0 */
+    gboolean answered;
+    gint64 asked_at;
+
+    Caller engine; /* the engine's thread's */
+    Caller conn;   /* the receiving thread's; of one after another */
+
+    GMutex lock; /* guards all below */
+    GCond changed;
+    gboolean quit;
+    gboolean up;
+    guint generation; /* of nbdkit: the calls connect anew */
+    char *why;
+    char *session;     /* what a new nbdkit is told; NULL: none */
+    guint64 committed; /* likewise; 0: none */
+    JsonNode *disks;   /* last answer to query-disks */
+};
+
+/* --- nbdkit.c ---------------------------------------------------------- */
+
+/* The command line; NULL: there is no nbdkit. */
+char **nbdkit_argv(const ColoDiskServerOptions *o, GError **error);
+
+/* Start it.  It ends with the thread that calls this. */
+gboolean nbdkit_start(Nbdkit *n, char **argv, GError **error);
+/* Take its words to the log.  FALSE: no more will come. */
+gboolean nbdkit_read(Nbdkit *n);
+/* It has ended, or is ended now (patience_us for SIGTERM); says how. */
+char *nbdkit_end(Nbdkit *n, gint64 patience_us);
+
+/* --- watch.c ----------------------------------------------------------- */
+
+gpointer disk_server_thread(gpointer server);
+
+#endif

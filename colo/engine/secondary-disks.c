@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The secondary's disks in the checkpoints. */
+#include "colo/engine/secondary.h"
+#include "colo/log.h"
+
+#include <string.h>
+
+#define SESSION_US (5 * G_USEC_PER_SEC)
+#define COMMIT_US  (3 * G_USEC_PER_SEC)
+#define LOAD_US    (10 * G_USEC_PER_SEC)
+/* Nobody else has the guest then: it is worth some patience. */
+#define TAKEOVER_US (60 * G_USEC_PER_SEC)
+
+static gint64 after(gint64 us)
+{
+    return g_get_monotonic_time() + us;
+}
+
+/* From the server's thread */
+static void on_event(const char *event, JsonObject *data, gpointer user_data)
+{
+    ColoEngine *e = user_data;
+
+    colo_qmp_server_emit(e->control, event,
+                         data ? json_object_ref(data) : NULL);
+}
+
+static void on_news(gpointer user_data)
+{
+    ColoEngine *e = user_data;
+    JsonNode *disks = colo_disk_server_query(e->disks);
+    char *why = colo_disk_server_why(e->disks);
+    gboolean up = colo_disk_server_is_up(e->disks);
+
+    colo_status_lock(e->status);
+    e->status->disks_served = up;
+    g_free(e->status->disks_detail);
+    e->status->disks_detail = why;
+    g_clear_pointer(&e->status->disks, json_node_unref);
+    e->status->disks = disks;
+    colo_status_unlock(e->status);
+}
+
+gboolean colo_secondary_serve_disks(ColoEngine *e, GError **error)
+{
+    const ColoDiskConfig *d = &e->config->disks;
+    ColoDiskImage images[COLO_MAX_DISKS];
+    g_autofree char *folder = g_path_get_dirname(e->config->control);
+    g_autofree char *control =
+        g_strdup_printf("%s/%s-disks.qmp", folder, e->config->name);
+    ColoDiskServerOptions o = {
+        .disks = images,
+        .n_disks = d->list->len,
+        .listen = d->nbd,
+        .folder = d->folder,
+        .flush = d->flush,
+        .tls_certificates = d->tls_certificates,
+        .tls_psk = d->tls_psk,
+        .control = control,
+        .event = on_event,
+        .news = on_news,
+        .user_data = e,
+    };
+
+    for (guint i = 0; i < d->list->len; i++) {
+        const ColoDiskName *n = g_ptr_array_index(d->list, i);
+
+        images[i].name = n->name;
+        images[i].path = n->what;
+    }
+    e->disks = colo_disk_server_new(&o, error);
+    if (!e->disks) {
+        return FALSE;
+    }
+    colo_disk_server_start(e->disks);
+    return TRUE;
+}
+
+static const ColoDiskName *find(const ColoDiskConfig *d, const char *name)
+{
+    for (guint i = 0; i < d->list->len; i++) {
+        const ColoDiskName *n = g_ptr_array_index(d->list, i);
+
+        if (!strcmp(n->name, name)) {
+            return n;
+        }
+    }
+    return NULL;
+}
+
+static gboolean offers(const FtHello *h, const char *name)
+{
+    for (guint i = 0; i < h->n_disks; i++) {
+        if (!strcmp(h->disks[i].name, name)) {
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+static char *check_size(ColoEngine *e, const FtDisk *d, const ColoDiskName *n)
+{
+    guint64 size;
+
+    if (!colo_disk_server_size(e->disks, d->name, &size)) {
+        return g_strdup_printf("the secondary's disk \"%s\" is not served yet",
+                               d->name);
+    }
+    if (size != d->size) {
+        return g_strdup_printf(
+            "disk \"%s\" has %" G_GUINT64_FORMAT " bytes on the primary and "
+            "%" G_GUINT64_FORMAT " on the secondary: make %s as large as that "
+            "of the primary",
+            d->name, d->size, size, n->what);
+    }
+    return NULL;
+}
+
+char *secondary_check_disks(Secondary *s, const FtHello *h)
+{
+    ColoEngine *e = s->e;
+    const ColoDiskConfig *c = &e->config->disks;
+
+    for (guint i = 0; i < c->list->len; i++) {
+        const ColoDiskName *n = g_ptr_array_index(c->list, i);
+
+        if (!offers(h, n->name)) {
+            return g_strdup_printf(
+                "the secondary has a disk \"%s\", which the primary does not "
+                "replicate: give the primary's colod --disk %s, or the "
+                "secondary's none of that name",
+                n->name, n->name);
+        }
+    }
+    if (e->disks && !colo_disk_server_is_up(e->disks)) {
+        g_autofree char *why = colo_disk_server_why(e->disks);
+
+        return g_strdup_printf("the secondary's disks are not served: %s",
+                               why);
+    }
+    for (guint i = 0; i < h->n_disks; i++) {
+        const FtDisk *d = &h->disks[i];
+        const ColoDiskName *n = find(c, d->name);
+        char *wrong;
+
+        if (!n) {
+            return g_strdup_printf(
+                "the primary replicates a disk \"%s\", which the secondary "
+                "does not have: give the secondary's colod --disk %s=PATH",
+                d->name, d->name);
+        }
+        wrong = check_size(e, d, n);
+        if (wrong) {
+            return wrong;
+        }
+    }
+    return NULL;
+}
+
+gboolean secondary_begin_disks(Secondary *s, gboolean anew, GError **error)
+{
+    return !s->e->disks ||
+           colo_disk_server_session(s->e->disks, s->session, anew,
+                                    after(SESSION_US), error);
+}
+
+gboolean secondary_seal_disks(guint64 epoch, ColoDiskServer *disks,
+                              GError **error)
+{
+    return colo_disk_server_commit(disks, epoch, after(COMMIT_US), error);
+}
+
+gboolean secondary_load_disks(Secondary *s, guint64 epoch, GError **error)
+{
+    gint64 us = s->e->state == COLO_STATE_TAKEOVER ? TAKEOVER_US : LOAD_US;
+
+    return !s->e->disks ||
+           colo_disk_server_load(s->e->disks, epoch, after(us), error);
+}
+
+gboolean secondary_promote_disks(Secondary *s, GError **error)
+{
+    return !s->e->disks ||
+           colo_disk_server_promote(s->e->disks, after(TAKEOVER_US), error);
+}
