@@ -12,8 +12,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
+
+enum { QUIT_MS = 1000 };
 
 Plugin the_plugin;
 
@@ -116,11 +119,55 @@ static int config_complete(void)
     return 0;
 }
 
+/*
+ * nbdkit waits for its clients to leave, and an idle one never does.  What was
+ * answered is safe whatever this process does next: after a moment it just
+ * ends.
+ */
+static struct {
+    GThread *thread;
+    GMutex lock;
+    GCond cond;
+    gboolean ended; /* nbdkit's own way */
+} leaving;
+
+static gpointer leave(gpointer unused)
+{
+    gint64 end = g_get_monotonic_time() + QUIT_MS * G_TIME_SPAN_MILLISECOND;
+
+    g_mutex_lock(&leaving.lock);
+    while (!leaving.ended &&
+           g_cond_wait_until(&leaving.cond, &leaving.lock, end)) {
+    }
+    if (!leaving.ended) {
+        colo_log_info("clients are still connected: left without them");
+        control_stop(the_plugin.control);
+        _exit(EXIT_SUCCESS);
+    }
+    g_mutex_unlock(&leaving.lock);
+    return NULL;
+}
+
+static void quit(void)
+{
+    nbdkit_shutdown();
+    if (!leaving.thread) { /* this is always the same thread */
+        leaving.thread = g_thread_new("quit", leave, NULL);
+    }
+}
+
 static void stop(void)
 {
     Plugin *p = &the_plugin;
 
+    g_mutex_lock(&leaving.lock);
+    leaving.ended = TRUE;
+    g_cond_signal(&leaving.cond);
+    g_mutex_unlock(&leaving.lock);
     control_stop(p->control);
+    if (leaving.thread) {
+        g_thread_join(g_steal_pointer(&leaving.thread));
+    }
     disk_set_close(p->set);
     control_free(g_steal_pointer(&p->control));
     checkpoint_free(g_steal_pointer(&p->checkpoint));
@@ -129,7 +176,7 @@ static void stop(void)
 static int after_fork(void)
 {
     Plugin *p = &the_plugin;
-    const ControlTarget target = {p->set, nbdkit_shutdown};
+    const ControlTarget target = {p->set, quit};
     g_autoptr(GError) error = NULL;
 
     colo_log_init("nbdkit-colo", FALSE);
