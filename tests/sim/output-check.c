@@ -64,6 +64,7 @@ Rig *start_rig(RigOptions *o)
     r = rig_new(o);
     rig_start(r);
     check_active(r);
+    wait_said(r, &r->pri, "commit", 0);
     /* What is counted begins here. */
     g_assert_cmpint(g_unlink(r->pri.proxy_log), ==, 0);
     return r;
@@ -100,6 +101,10 @@ static guint full_copies(Rig *r)
 void check_healed(Rig *r)
 {
     check_active(r);
+    for (int i = 0; !full_copies(r); i++) {
+        must(r, i < SOON_MS / 2, "no full copy was announced");
+        g_usleep(2000);
+    }
     g_assert_cmpuint(full_copies(r), ==, 1);
     check_guest(r, &r->pri);
 }

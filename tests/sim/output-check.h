@@ -5,8 +5,6 @@
 
 #include "tests/sim/rig-check.h"
 
-enum { SOON_MS = 8000 };
-
 /* How often this side's proxy was told this, and what it was told last. */
 guint said(Side *s, const char *word);
 const char *last_said(Side *s);

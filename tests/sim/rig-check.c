@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { ACTIVE_MS = 10000, EXIT_MS = 5000, CONTROL_US = 100 * 1000 };
+enum { CONTROL_US = 100 * 1000 };
 
 static void must(Rig *r, gboolean ok, const char *fmt, ...) G_GNUC_PRINTF(3, 4);
 
@@ -35,8 +35,8 @@ void check_state(Rig *r, Side *s, const char *states, int ms)
 
 void check_active(Rig *r)
 {
-    check_state(r, &r->pri, "active", ACTIVE_MS);
-    check_state(r, &r->sec, "active", ACTIVE_MS);
+    check_state(r, &r->pri, "active", SOON_MS);
+    check_state(r, &r->sec, "active", SOON_MS);
 }
 
 void check_detail(Rig *r, Side *s, const char *text, int ms)
@@ -62,7 +62,7 @@ void check_said(Rig *r, Side *s, const char *text, int ms)
 
 void check_exit(Rig *r, Side *s, int code, const char *text)
 {
-    must(r, proc_wait(s->colod, EXIT_MS), "colod of %s does not end", s->name);
+    must(r, proc_wait(s->colod, SOON_MS), "colod of %s does not end", s->name);
     must(r, proc_code(s->colod) == code, "colod of %s ended with %d, not %d",
          s->name, proc_code(s->colod), code);
     check_said(r, s, text, 0);
@@ -80,7 +80,8 @@ static gboolean is_broken(Rig *r, Side *s)
 void check_guest(Rig *r, Side *s)
 {
     must(r, proc_alive(s->qemu), "QEMU of %s is gone", s->name);
-    must(r, rig_guest_runs(s, 5000), "the guest of %s does not run", s->name);
+    must(r, rig_guest_runs(s, SOON_MS), "the guest of %s does not run",
+         s->name);
     must(r, !is_broken(r, s), "the chain of %s is broken", s->name);
 }
 

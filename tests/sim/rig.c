@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { START_MS = 5000, CALL_US = 5000 * 1000, TAIL_BYTES = 6000 };
+enum { CALL_US = SOON_MS * 1000, TAIL_BYTES = 6000 };
 
 /* Built with AddressSanitizer: let libcolotrack be preloaded before it. */
 static void allow_preload(void)
@@ -66,7 +66,7 @@ Rig *rig_new(const RigOptions *o)
     r->o.delay_ms = o->delay_ms ? o->delay_ms : 20;
     r->o.heartbeat_timeout_ms =
         o->heartbeat_timeout_ms ? o->heartbeat_timeout_ms : 300;
-    r->o.qmp_timeout_ms = o->qmp_timeout_ms ? o->qmp_timeout_ms : 2000;
+    r->o.qmp_timeout_ms = o->qmp_timeout_ms ? o->qmp_timeout_ms : 10000;
     r->dir = g_dir_make_tmp("colo-sim-XXXXXX", &error);
     g_assert_no_error(error);
     r->ft_port = free_port(SOCK_STREAM);
@@ -162,7 +162,7 @@ static void wait_listening(Side *s)
 
     for (int i = 0; (fd = colo_unix_connect(s->foreign, CALL_US, NULL)) < 0;
          i++) {
-        g_assert_cmpint(i, <, START_MS);
+        g_assert_cmpint(i, <, SOON_MS);
         g_assert_true(proc_alive(s->qemu));
         g_usleep(1000);
     }
@@ -266,7 +266,7 @@ void rig_start_proxy(Rig *r, Side *s)
         write_pids(r);
     }
     for (int i = 0; !g_file_test(s->proxy_path, G_FILE_TEST_EXISTS); i++) {
-        g_assert_cmpint(i, <, START_MS);
+        g_assert_cmpint(i, <, SOON_MS);
         g_assert_true(proc_alive(s->proxy));
         g_usleep(1000);
     }

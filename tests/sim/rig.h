@@ -12,6 +12,12 @@
 #include "tests/sim/sim-log.h"
 #include "tests/sim/watch.h"
 
+/*
+ * For what has to happen: a machine that is busy with other tests, too, took
+ * 5 s for one checkpoint.
+ */
+enum { SOON_MS = 30000 };
+
 typedef struct RigOptions {
     gboolean periodic;
     gboolean failover;                 /* else --on-heartbeat-loss wait */
@@ -20,7 +26,7 @@ typedef struct RigOptions {
     gboolean preload;                  /* libcolotrack.so in the sim-qemus */
     int delay_ms;                      /* 0: 20 */
     int heartbeat_timeout_ms;          /* 0: 300 */
-    int qmp_timeout_ms;                /* 0: 2000 */
+    int qmp_timeout_ms;                /* 0: 10000 */
     const char *sim_pri, *sim_sec;     /* more options of sim-qemu */
     const char *colod_pri, *colod_sec; /* and of colod */
 } RigOptions;

@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SOON_MS = 8000 };
-
 /* Both modes unless a test says otherwise. */
 static Rig *active_rig(gboolean periodic, int qmp_timeout_ms)
 {
@@ -112,7 +110,7 @@ static void test_primary_hangs(void)
 /* What a large process does: its end takes a while after its last word. */
 static void test_primary_dies_slowly(void)
 {
-    Rig *r = active_rig(FALSE, 2000);
+    Rig *r = active_rig(FALSE, 0);
 
     rig_inject(&r->pri, "before", "xen-save-devices-state", "die", 400);
     check_state(r, &r->pri, "failed", SOON_MS);
@@ -144,7 +142,7 @@ static void test_secondary_hangs(void)
 
 static void test_monitor_slow(void)
 {
-    Rig *r = active_rig(FALSE, 2000);
+    Rig *r = active_rig(FALSE, 0);
     guint since;
 
     /* Within the timeout: only late. */
@@ -161,7 +159,7 @@ static void test_monitor_slow(void)
 
 static void test_save_fails(void)
 {
-    Rig *r = active_rig(FALSE, 2000);
+    Rig *r = active_rig(FALSE, 0);
     gint64 cancelled = check_stat(&r->pri, "cancelled");
     guint since;
 
@@ -178,7 +176,7 @@ static void test_save_fails(void)
 
 static void test_load_fails(void)
 {
-    Rig *r = active_rig(FALSE, 2000);
+    Rig *r = active_rig(FALSE, 0);
 
     inject(r, &r->sec, "after", "job-snapshot-load", "fail", 0);
     check_state(r, &r->sec, "failed", SOON_MS);
@@ -194,7 +192,7 @@ static void test_load_fails(void)
 /* More device state than the secondary has room for. */
 static void test_state_too_large(void)
 {
-    Rig *r = active_rig(FALSE, 2000);
+    Rig *r = active_rig(FALSE, 0);
 
     inject(r, &r->pri, NULL, NULL, "grow", 5000000);
     check_state(r, &r->pri, "unprotected", SOON_MS);
@@ -212,7 +210,7 @@ static void test_state_too_large(void)
 static void test_reset(void)
 {
     for (int periodic = 0; periodic < 2; periodic++) {
-        Rig *r = active_rig(periodic, 2000);
+        Rig *r = active_rig(periodic, 0);
         guint since = from_now(&r->pri);
         g_autoptr(GArray) sec = NULL;
         const SimLine *load;
@@ -234,7 +232,7 @@ static void test_shutdown(void)
     static const char *const ways[] = {"guest-shutdown", "panic", "quit"};
 
     for (guint i = 0; i < G_N_ELEMENTS(ways); i++) {
-        Rig *r = active_rig(i % 2, 2000);
+        Rig *r = active_rig(i % 2, 0);
 
         if (i == 2) {
             g_autoptr(JsonNode) node = rig_qemu(&r->pri, "quit", NULL, NULL);
@@ -253,7 +251,7 @@ static void test_shutdown(void)
 /* Paused by its panic: nothing to protect until somebody resets it. */
 static void test_panic(void)
 {
-    Rig *r = active_rig(TRUE, 2000);
+    Rig *r = active_rig(TRUE, 0);
     g_autoptr(JsonNode) reset = NULL, cont = NULL;
     WatchStatus s;
 
@@ -291,7 +289,7 @@ static void test_others_in_capture(void)
     };
 
     for (int periodic = 0; periodic < 2; periodic++) {
-        Rig *r = active_rig(periodic, 2000);
+        Rig *r = active_rig(periodic, 0);
 
         for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
             guint since;
@@ -324,7 +322,7 @@ static void test_others_in_load(void)
         {"after", "cont", "stop"},
         {"before", "cont", "cont"},
     };
-    Rig *r = active_rig(FALSE, 2000);
+    Rig *r = active_rig(FALSE, 0);
 
     r->strayed = TRUE; /* by them, while half loaded */
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -345,7 +343,7 @@ static void test_others_in_load(void)
 static void test_others_on_secondary(void)
 {
     for (int i = 0; i < 3; i++) {
-        Rig *r = active_rig(TRUE, 2000);
+        Rig *r = active_rig(TRUE, 0);
         guint since = from_now(&r->pri);
 
         r->strayed = TRUE;
@@ -374,7 +372,7 @@ static void test_others_on_secondary(void)
 /* A stop of others, a long one, and a takeover out of it. */
 static void test_stopped_by_others(void)
 {
-    Rig *r = active_rig(FALSE, 2000);
+    Rig *r = active_rig(FALSE, 0);
 
     /* Not while colod's own stop is on its way, which would hide this one. */
     inject(r, &r->pri, "after", "cont", "stop", 0);
@@ -399,7 +397,7 @@ static void test_killed_in_capture(void)
         {"after", "xen-save-devices-state"},
         {"before", "cont"},
     };
-    Rig *r = active_rig(FALSE, 2000);
+    Rig *r = active_rig(FALSE, 0);
 
     for (guint i = 0; i < G_N_ELEMENTS(points); i++) {
         guint before = lines(&r->pri, "inject");
@@ -418,7 +416,7 @@ static void test_killed_in_capture(void)
 
 static void test_quit(void)
 {
-    Rig *r = active_rig(FALSE, 2000);
+    Rig *r = active_rig(FALSE, 0);
     g_autoptr(JsonNode) a = NULL, b = NULL;
 
     a = rig_colod(&r->sec, "quit", NULL, NULL);

@@ -34,8 +34,6 @@ enum {
     DEFAULT_KILLS = 40,
     ROUNDS_A_PAIR = 6,
     MAX_MOMENT_MS = 100,
-    ACTIVE_MS = 10000,
-    TAKEOVER_MS = 5000,
     CONTROL_US = 100 * 1000,
 };
 
@@ -166,7 +164,7 @@ static gboolean only_one(Rig *r)
     /* Fenced: its threads are gone, the kernel may still be tidying up. */
     if (!expect(proc_wait(r->pri.qemu, 1000),
                 "both guests live after the takeover") ||
-        !expect(watch_wait_event(r->sec.watch, "COLO_EXIT", 1000, &last),
+        !expect(watch_wait_event(r->sec.watch, "COLO_EXIT", SOON_MS, &last),
                 "no COLO_EXIT on the secondary")) {
         return FALSE;
     }
@@ -176,11 +174,26 @@ static gboolean only_one(Rig *r)
 
 /* --- I1 --- */
 
+/* colod is alone when it has sent this; its proxy logs what it has read. */
+static gboolean was_told_takeover(Side *s)
+{
+    gint64 end = g_get_monotonic_time() + SOON_MS * 1000;
+
+    for (;;) {
+        g_autoptr(GArray) lines = sim_log_read(s->proxy_log);
+        gboolean told = sim_log_count(lines, "takeover") > 0;
+
+        if (told || g_get_monotonic_time() > end) {
+            return expect(told, "the proxy was not told of the takeover");
+        }
+        g_usleep(2000);
+    }
+}
+
 /* since_us: when this session was protected. */
 static gboolean released_right(Rig *r, gint64 since_us)
 {
     g_autoptr(GArray) pri = sim_log_read(r->pri.proxy_log);
-    g_autoptr(GArray) sec = sim_log_read(r->sec.proxy_log);
     gboolean blocked = FALSE;
     WatchStatus s;
 
@@ -199,8 +212,7 @@ static gboolean released_right(Rig *r, gint64 since_us)
             return FALSE;
         }
     }
-    return expect(sim_log_count(sec, "takeover") > 0 || !r->sec.proxy,
-                  "the proxy was not told of the takeover");
+    return !r->sec.proxy || was_told_takeover(&r->sec);
 }
 
 /* Each command came where it makes sense. */
@@ -215,9 +227,9 @@ static gboolean check_takeover(Rig *r, guint since, gint64 since_us)
 {
     WatchStatus s;
 
-    if (!in_state(&r->sec, "alone", TAKEOVER_MS) || !only_one(r) ||
+    if (!in_state(&r->sec, "alone", SOON_MS) || !only_one(r) ||
         !continues(r, since) ||
-        !expect(rig_guest_runs(&r->sec, TAKEOVER_MS),
+        !expect(rig_guest_runs(&r->sec, SOON_MS),
                 "the guest that took over does not run") ||
         !released_right(r, since_us) || !whole(&r->sec)) {
         return FALSE;
@@ -249,7 +261,7 @@ static gboolean no_takeover(Rig *r)
 static gboolean primary_runs(Rig *r)
 {
     return expect(proc_alive(r->pri.qemu), "the primary's QEMU is gone") &&
-           expect(rig_guest_runs(&r->pri, 3000),
+           expect(rig_guest_runs(&r->pri, SOON_MS),
                   "the primary's guest does not run") &&
            whole(&r->pri);
 }
@@ -350,7 +362,7 @@ static gboolean lose_link(Rig *r, Victim v)
         return FALSE;
     }
     relay_mend(r->link);
-    if (!expect(rig_wait_active(r, ACTIVE_MS), "not protected again") ||
+    if (!expect(rig_wait_active(r, SOON_MS), "not protected again") ||
         !no_takeover(r)) {
         return FALSE;
     }
@@ -380,13 +392,13 @@ static gboolean lose_proxy(Rig *r, Side *s)
     guint before = watch_events(r->pri.watch);
 
     kill_proc(s->proxy);
-    if (!in_state(&r->pri, "degraded", 3000) ||
-        !in_state(&r->sec, "degraded", 3000) || !primary_runs(r)) {
+    if (!in_state(&r->pri, "degraded", SOON_MS) ||
+        !in_state(&r->sec, "degraded", SOON_MS) || !primary_runs(r)) {
         return FALSE;
     }
     pause_ms(200);
     rig_start_proxy(r, s);
-    if (!expect(rig_wait_active(r, ACTIVE_MS), "not protected again")) {
+    if (!expect(rig_wait_active(r, SOON_MS), "not protected again")) {
         return FALSE;
     }
     for (guint i = before; i < watch_events(r->pri.watch); i++) {
@@ -406,7 +418,7 @@ static gboolean kill_round(Rig *r, Victim v, gboolean *over)
     gint64 since_us;
     guint since;
 
-    if (!rig_wait_active(r, ACTIVE_MS)) {
+    if (!rig_wait_active(r, SOON_MS)) {
         return in_state(&r->pri, "active", 0) && in_state(&r->sec, "active", 0);
     }
     since = watch_events(r->pri.watch);
@@ -431,7 +443,7 @@ static gboolean kill_round(Rig *r, Victim v, gboolean *over)
     } else if (!lose_secondary(r, v)) {
         return FALSE;
     }
-    return expect(rig_wait_active(r, ACTIVE_MS), "not protected again") &&
+    return expect(rig_wait_active(r, SOON_MS), "not protected again") &&
            primary_runs(r) && whole(&r->sec);
 }
 

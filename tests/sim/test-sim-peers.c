@@ -12,8 +12,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { SOON_MS = 5000 };
-
 static Rig *new_rig(const char *sim_sec, const char *colod_sec)
 {
     RigOptions o = {.sim_sec = sim_sec, .colod_sec = colod_sec};

@@ -25,6 +25,8 @@ struct Watch {
     GMutex lock; /* guards all below */
     GCond changed;
     gboolean quit;
+    gboolean stale; /* the state changed since status was asked for */
+    guint changes;  /* of the state, so far */
     WatchStatus status;
     GArray *events; /* of WatchEvent */
     gint64 worst_us;
@@ -52,17 +54,23 @@ static void on_event(const char *name, JsonObject *data, gint64 time_us,
     }
     e.epoch = epoch;
     g_mutex_lock(&w->lock);
+    if (g_str_equal(name, "COLO_STATE")) {
+        w->changes++;
+        w->stale = TRUE;
+    }
     g_array_append_val(w->events, e);
     g_cond_broadcast(&w->changed);
     g_mutex_unlock(&w->lock);
 }
 
-static void take_status(Watch *w, JsonObject *o)
+/* asked: the changes until then. */
+static void take_status(Watch *w, JsonObject *o, guint asked)
 {
     WatchStatus *s = &w->status;
     gint64 epoch = 0;
 
     g_mutex_lock(&w->lock);
+    w->stale = w->changes != asked;
     s->connected = TRUE;
     s->serial++;
     copy(s->state, sizeof(s->state), o, "state");
@@ -93,10 +101,21 @@ static void took(Watch *w, gint64 us)
     g_mutex_unlock(&w->lock);
 }
 
+static guint changes(Watch *w)
+{
+    guint n;
+
+    g_mutex_lock(&w->lock);
+    n = w->changes;
+    g_mutex_unlock(&w->lock);
+    return n;
+}
+
 /* FALSE: the connection is over. */
 static gboolean ask(Watch *w)
 {
     g_autoptr(GError) error = NULL;
+    guint asked = changes(w);
     gboolean known = cpu_wait_begin(&w->ours, getpid()) &&
                      cpu_wait_begin(&w->theirs,
                                     colo_qmp_client_peer_pid(w->client));
@@ -113,7 +132,7 @@ static gboolean ask(Watch *w)
     if (known) {
         took(w, g_get_monotonic_time() - start);
     }
-    take_status(w, json_node_get_object(node));
+    take_status(w, json_node_get_object(node), asked);
     colo_qmp_client_wait_any(w->client, g_get_monotonic_time() + REST_US, NULL);
     return TRUE;
 }
@@ -144,7 +163,7 @@ static gpointer run(gpointer data)
         if (!ask(w)) {
             g_clear_pointer(&w->client, colo_qmp_client_free);
             g_mutex_lock(&w->lock);
-            w->status.connected = FALSE;
+            w->stale = w->status.connected = FALSE;
             w->status.state[0] = '\0';
             w->status.guest_running = FALSE;
             g_cond_broadcast(&w->changed);
@@ -182,9 +201,22 @@ void watch_free(Watch *w)
     }
 }
 
+/*
+ * Who has seen an event does not see the state before it.  Called with the
+ * lock held.
+ */
+static void wait_fresh(Watch *w)
+{
+    gint64 end = g_get_monotonic_time() + ANSWER_US;
+
+    while (w->stale && g_cond_wait_until(&w->changed, &w->lock, end)) {
+    }
+}
+
 void watch_status(Watch *w, WatchStatus *s)
 {
     g_mutex_lock(&w->lock);
+    wait_fresh(w);
     *s = w->status;
     g_mutex_unlock(&w->lock);
 }
@@ -203,8 +235,10 @@ gboolean watch_wait(Watch *w, const char *states, int ms)
     gboolean ok;
 
     g_mutex_lock(&w->lock);
+    wait_fresh(w);
     while (!(ok = is_in(w, wanted)) &&
            g_cond_wait_until(&w->changed, &w->lock, end)) {
+        wait_fresh(w);
     }
     g_mutex_unlock(&w->lock);
     return ok;

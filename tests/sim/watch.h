@@ -31,6 +31,7 @@ typedef struct Watch Watch;
 Watch *watch_new(const char *control);
 void watch_free(Watch *w);
 
+/* The latest; not one from before an event that was seen already. */
 void watch_status(Watch *w, WatchStatus *s);
 
 /* Wait for one of the states (separated by "|"); FALSE after ms. */
