@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 /* What a silence may last before it is noticed, by the clock's steps. */
-enum { LEAST_MS = NET_LINK_SILENCE_MS - 200, MOST_MS = 3000 };
+enum { LEAST_MS = NET_LINK_SILENCE_MS - 200, MOST_MS = 5000 };
 
 static gint64 now_ms(void)
 {
@@ -61,11 +61,12 @@ static void test_takes_nothing(void)
 {
     NetWireHead ping = {.type = NET_WIRE_PING};
     NetLinkStats stats;
-    gint64 since;
+    gint64 began, since;
     End s;
     int fd = by_hand(&s, 1024 * 1024);
     guint64 sent = 0;
 
+    began = now_ms(); /* what it does not take waits since then at most */
     while (frame_send(&s, sent + 1, NET_WIRE_MAX)) {
         sent++;
     }
@@ -85,7 +86,7 @@ static void test_takes_nothing(void)
         g_assert_cmpint(now_ms() - since, <=, MOST_MS);
     }
     WAIT(s.downs == 1);
-    g_assert_cmpint(now_ms() - since, >=, LEAST_MS);
+    g_assert_cmpint(now_ms() - began, >=, LEAST_MS);
     /* Ours, or the kernel's with TCP_USER_TIMEOUT. */
     if (!strstr(s.why, "takes nothing") && !strstr(s.why, "timed out")) {
         g_error("%s", s.why);
@@ -464,7 +465,7 @@ static void test_vanished(gconstpointer busy)
     g_assert_true(set_loopback(TRUE));
     since = now_ms();
     WAIT(p.ups == 2 && s.ups == 2);
-    g_assert_cmpint(now_ms() - since, <=, 3000);
+    g_assert_cmpint(now_ms() - since, <=, MOST_MS);
     g_free(capture_end());
     end_stop(&p);
     end_stop(&s);
