@@ -132,10 +132,8 @@ void colo_disk_attach_start(ColoDiskAttach *a, gboolean whole)
 
         d->whole |= whole;
         if (whole || d->step == STEP_REST) {
-            if (d->state == COLO_DISK_DETACHED || attach_is_good(d)) {
-                attach_set_state(a, d,
-                                 d->was_by_hand ? d->state : COLO_DISK_WAITING,
-                                 "%s", d->was_by_hand ? d->why : "");
+            if (!d->was_by_hand) {
+                attach_set_state(a, d, COLO_DISK_WAITING, "to be attached");
             }
             attach_go(d, STEP_FIND, 0);
         }

@@ -12,7 +12,7 @@
 char *nbd_export_of(const char *filename)
 {
     const char *p = strstr(filename, "://");
-    const char *slash = p ? strchr(p + 3, '/') : NULL;
+    const char *slash = p ? p + 3 + strcspn(p + 3, "/?") : NULL;
 
     if (g_str_has_prefix(filename, "json:")) {
         g_autoptr(JsonParser) parser = json_parser_new();
@@ -25,7 +25,7 @@ char *nbd_export_of(const char *filename)
 
         return g_strdup(export ? export : "");
     }
-    if (!g_str_has_prefix(filename, "nbd") || !slash) {
+    if (!g_str_has_prefix(filename, "nbd") || !slash || *slash != '/') {
         return g_strdup("");
     }
     return g_strndup(slash + 1, strcspn(slash + 1, "?"));

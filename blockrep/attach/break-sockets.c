@@ -2,9 +2,12 @@
 /*
  * Breaking another process's connections.
  *
- * pidfd_getfd(2) gives us a descriptor for the same socket; shutdown(2) on it
- * is the process's end of file.  It has to see to the rest, as if the peer
- * had gone away.
+ * pidfd_getfd(2) gives us a descriptor for the same socket.  shutdown(2) on
+ * it is the process's end of file, and it has to see to the rest, as if the
+ * peer had gone away.  But the kernel would go on sending what the process
+ * had written, which may arrive after a link's outage, behind what the
+ * process wrote meanwhile on a new connection: old data over new.  So TCP is
+ * disconnected, which throws that away and sends a reset.
  */
 #include "blockrep/attach/break-sockets.h"
 
@@ -62,6 +65,15 @@ static gboolean same(const struct sockaddr_storage *a, socklen_t a_len,
            !memcmp(a, b, a_len);
 }
 
+static gboolean break_one(int fd, int family)
+{
+    const struct sockaddr none = {.sa_family = AF_UNSPEC};
+
+    /* Denied while a thread sits in recv(2): it has nothing to be sent. */
+    return (family != AF_UNIX && !connect(fd, &none, sizeof(none))) ||
+           !shutdown(fd, SHUT_RDWR);
+}
+
 int colo_break_sockets(pid_t pid, int pidfd, const struct sockaddr *peer,
                        socklen_t len)
 {
@@ -92,7 +104,7 @@ int colo_break_sockets(pid_t pid, int pidfd, const struct sockaddr *peer,
         }
         if (!getpeername(fd, (struct sockaddr *)&theirs, &n) &&
             same(&theirs, MIN(n, sizeof(theirs)), peer, len) &&
-            !shutdown(fd, SHUT_RDWR)) {
+            break_one(fd, theirs.ss_family)) {
             broken++;
         }
         close(fd);

@@ -11,8 +11,9 @@
 #include <sys/types.h>
 
 /*
- * Shut down every stream socket of the process (pid, and a pidfd of it, so
- * that it is no other) that is connected to peer.  Returns how many, or
+ * Break every stream socket of the process (pid, and a pidfd of it, so that
+ * it is no other) that is connected to peer: what was written and has not
+ * arrived yet, never will, unless the network has it.  Returns how many, or
  * -errno when the process may not be looked at (pidfd_getfd(2) needs what
  * ptrace needs).
  */

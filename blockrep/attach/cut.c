@@ -13,12 +13,12 @@
 #include "blockrep/attach/nbd-link.h"
 #include "colo/log.h"
 
-#include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #define EXPORT      "checkpoint"
+#define EXPORT_SIZE 4096
 #define REQUEST     512 /* bytes, padded with NUL */
 #define SESSION_MAX 64
 #define RETRY_US    (200 * 1000)
@@ -88,7 +88,7 @@ static struct nbd_handle *look(ColoDiskCut *c, GError **error)
         nbd_close(h);
         return NULL;
     }
-    if (h && nbd_get_size(h) < REQUEST) {
+    if (h && nbd_get_size(h) != EXPORT_SIZE) {
         g_set_error(error, COLO_DISK_ERROR, COLO_DISK_ERROR_REFUSED,
                     "NBD server %s: its export " EXPORT " is not ours: start "
                     "it by colod --secondary --nbd",
@@ -211,19 +211,13 @@ int colo_disk_cut_fd(const ColoDiskCut *c)
 
 void colo_disk_cut_dispatch(ColoDiskCut *c)
 {
-    struct pollfd p = {.events = POLLIN};
-
     if (!c->h) {
         take(c);
     }
-    if (!c->h) {
-        return;
-    }
-    p.fd = nbd_aio_get_fd(c->h);
-    if (poll(&p, 1, 0) > 0 && nbd_aio_notify_read(c->h) < 0) {
+    if (c->h && !nbd_link_step(c->h, -1, 0, NULL)) {
         g_autoptr(GError) error = NULL;
 
-        nbd_link_error(c->peer, "export " EXPORT, &error);
+        nbd_link_error(c->peer, c->h, "export " EXPORT, &error);
         colo_log_info("%s", error->message);
         give_back(c, error->message);
     }
@@ -261,7 +255,7 @@ void colo_disk_cut_begin(ColoDiskCut *c, guint64 epoch, const char *session)
     if (c->cookie < 0) {
         g_autoptr(GError) error = NULL;
 
-        nbd_link_error(c->peer, "cannot ask for the cut", &error);
+        nbd_link_error(c->peer, c->h, "cannot ask for the cut", &error);
         give_back(c, error->message);
     }
 }
@@ -307,7 +301,7 @@ gboolean colo_disk_cut_end(ColoDiskCut *c, gint64 deadline_us, GError **error)
         return refused(c, error);
     }
     if (!e) {
-        nbd_link_error(c->peer, "sealing the disks", &e);
+        nbd_link_error(c->peer, c->h, "sealing the disks", &e);
     }
     give_back(c, e->message);
     g_propagate_error(error, e);

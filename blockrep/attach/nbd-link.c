@@ -89,9 +89,11 @@ gboolean nbd_peer_check(const NbdPeer *p, GError **error)
     return TRUE;
 }
 
-gboolean nbd_link_error(const NbdPeer *p, const char *what, GError **error)
+gboolean nbd_link_error(const NbdPeer *p, struct nbd_handle *h,
+                        const char *what, GError **error)
 {
-    const char *text = nbd_get_error();
+    /* An end of file is no error to libnbd, whose last one may be old. */
+    const char *text = h && nbd_aio_is_closed(h) > 0 ? NULL : nbd_get_error();
 
     g_set_error(error, COLO_DISK_ERROR, COLO_DISK_ERROR_GONE,
                 "NBD server %s: %s: %s", p->text, what,
@@ -104,6 +106,11 @@ static gboolean link_timeout(const NbdPeer *p, const char *what, GError **error)
     g_set_error(error, COLO_DISK_ERROR, COLO_DISK_ERROR_TIMEOUT,
                 "NBD server %s: %s: it does not answer", p->text, what);
     return FALSE;
+}
+
+static gboolean is_open(struct nbd_handle *h)
+{
+    return !nbd_aio_is_dead(h) && !nbd_aio_is_closed(h);
 }
 
 gboolean nbd_link_step(struct nbd_handle *h, int wake, gint64 deadline_us,
@@ -136,11 +143,11 @@ gboolean nbd_link_step(struct nbd_handle *h, int wake, gint64 deadline_us,
     }
     if (p[0].revents & (POLLIN | POLLHUP | POLLERR) &&
         direction & LIBNBD_AIO_DIRECTION_READ) {
-        return nbd_aio_notify_read(h) == 0;
+        return nbd_aio_notify_read(h) == 0 && is_open(h);
     }
     if (p[0].revents & (POLLOUT | POLLHUP | POLLERR) &&
         direction & LIBNBD_AIO_DIRECTION_WRITE) {
-        return nbd_aio_notify_write(h) == 0;
+        return nbd_aio_notify_write(h) == 0 && is_open(h);
     }
     return TRUE;
 }
@@ -157,9 +164,8 @@ static gboolean wait_until(const NbdPeer *p, struct nbd_handle *h, int wake,
     gboolean woken = FALSE;
 
     while (!done(h)) {
-        if (nbd_aio_is_dead(h) || nbd_aio_is_closed(h) ||
-            !nbd_link_step(h, wake, deadline_us, &woken)) {
-            return nbd_link_error(p, what, error);
+        if (!is_open(h) || !nbd_link_step(h, wake, deadline_us, &woken)) {
+            return nbd_link_error(p, h, what, error);
         }
         if (!done(h) && (woken || g_get_monotonic_time() >= deadline_us)) {
             return link_timeout(p, what, error);
@@ -217,7 +223,7 @@ struct nbd_handle *nbd_link_open(const NbdPeer *p, int wake, gint64 deadline_us,
 
     if (!h || nbd_set_opt_mode(h, true) < 0 || !set_tls(p, h) ||
         !connect_to(p, h)) {
-        nbd_link_error(p, "cannot connect", error);
+        nbd_link_error(p, h, "cannot connect", error);
     } else if (wait_until(p, h, wake, deadline_us, is_negotiating,
                           "cannot connect", error)) {
         return h;
@@ -245,7 +251,7 @@ gboolean nbd_link_info(const NbdPeer *p, struct nbd_handle *h, int wake,
     int64_t got;
 
     if (nbd_set_export_name(h, export) < 0 || nbd_aio_opt_info(h, done) < 0) {
-        return nbd_link_error(p, what, error);
+        return nbd_link_error(p, h, what, error);
     }
     if (!wait_until(p, h, wake, deadline_us, is_negotiating, what, error)) {
         return FALSE;
@@ -264,7 +270,7 @@ gboolean nbd_link_info(const NbdPeer *p, struct nbd_handle *h, int wake,
     }
     got = nbd_get_size(h);
     if (got < 0) {
-        return nbd_link_error(p, what, error);
+        return nbd_link_error(p, h, what, error);
     }
     *size = got;
     return TRUE;
@@ -277,7 +283,7 @@ gboolean nbd_link_go(const NbdPeer *p, struct nbd_handle *h, int wake,
 
     if (nbd_set_export_name(h, export) < 0 ||
         nbd_aio_opt_go(h, NBD_NULL_COMPLETION) < 0) {
-        return nbd_link_error(p, what, error);
+        return nbd_link_error(p, h, what, error);
     }
     if (!wait_until(p, h, wake, deadline_us, is_settled, what, error)) {
         return FALSE;

@@ -28,7 +28,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(NbdPeer, nbd_peer_free)
 gboolean nbd_peer_check(const NbdPeer *p, GError **error);
 
 /* COLO_DISK_ERROR_GONE with libnbd's last words; always FALSE. */
-gboolean nbd_link_error(const NbdPeer *p, const char *what, GError **error);
+gboolean nbd_link_error(const NbdPeer *p, struct nbd_handle *h,
+                        const char *what, GError **error);
 
 /*
  * Connect until the server takes options.  Here and below: wake is an

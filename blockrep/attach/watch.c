@@ -212,7 +212,7 @@ static gboolean ping(ColoDiskWatch *w, struct nbd_handle *h, GError **error)
     int done = 0;
 
     if (cookie < 0) {
-        return nbd_link_error(w->peer, "reading", error);
+        return nbd_link_error(w->peer, h, "reading", error);
     }
     g_mutex_lock(&w->lock);
     w->asked = start;
@@ -226,11 +226,11 @@ static gboolean ping(ColoDiskWatch *w, struct nbd_handle *h, GError **error)
             return FALSE;
         }
         if (!nbd_link_step(h, w->wake, end, NULL)) {
-            return nbd_link_error(w->peer, "reading", error);
+            return nbd_link_error(w->peer, h, "reading", error);
         }
     }
     if (done < 0) {
-        return nbd_link_error(w->peer, "reading", error);
+        return nbd_link_error(w->peer, h, "reading", error);
     }
     g_mutex_lock(&w->lock);
     w->asked = 0;

@@ -117,9 +117,11 @@ void bed_start_nbdkit(Bed *b)
         g_strdup_printf("--tls=require --tls-psk=%s", b->psk);
     g_autofree char *file = g_strdup_printf("file %s", b->target);
     g_autofree char *line = g_strdup_printf(
-        "nbdkit -f --threads=1 %s %s --filter=log %s logfile=%s logappend=true",
+        "nbdkit -f --threads=1 %s %s --filter=log %s %s logfile=%s "
+        "logappend=true %s",
         b->port ? port : unixed, b->psk ? tls : "",
-        b->plugin ? b->plugin : file, b->log);
+        b->filters ? b->filters : "", b->plugin ? b->plugin : file, b->log,
+        b->params ? b->params : "");
     g_autoptr(GError) error = NULL;
     g_auto(GStrv) all = g_strsplit(line, " ", -1);
     g_autoptr(GPtrArray) argv = g_ptr_array_new();
@@ -221,6 +223,17 @@ void bed_wait(Bed *b, ColoDiskState state)
                     colo_disk_state_name(state));
 }
 
+void bed_wait_synced(Bed *b)
+{
+    gint64 end = g_get_monotonic_time() + BED_WAIT;
+
+    while (!colo_disk_attach_is_synced(b->a) && g_get_monotonic_time() < end) {
+        turn(b, end);
+    }
+    g_assert_cmpstr(colo_disk_attach_why(b->a), ==, "");
+    g_assert_true(colo_disk_attach_is_synced(b->a));
+}
+
 void bed_run(Bed *b, gint64 us)
 {
     gint64 end = g_get_monotonic_time() + us;
@@ -244,14 +257,16 @@ JsonNode *bed_call(Bed *b, const char *command, const char *args)
     return node;
 }
 
-void bed_io(Bed *b, const char *what)
+gint64 bed_io(Bed *b, const char *what)
 {
+    gint64 start = g_get_monotonic_time();
     g_autofree char *args = g_strdup_printf(
         "{\"command-line\": \"qemu-io -d " BED_DEVICE " \\\"%s\\\"\"}", what);
     g_autoptr(JsonNode) node = bed_call(b, "human-monitor-command", args);
     const char *text = json_node_get_string(node);
 
     g_assert_cmpstr(text ? text : "", ==, "");
+    return g_get_monotonic_time() - start;
 }
 
 gboolean bed_holds(const char *path, goffset offset, gsize len, guint8 byte)

@@ -13,14 +13,16 @@
 #define BED_BYTES     (64 << 20)
 #define BED_DEVICE    "/machine/peripheral/disk0/virtio-backend"
 #define BED_WAIT      (30 * G_USEC_PER_SEC)
-#define BED_HANG      (500 * 1000)
+#define BED_HANG      G_USEC_PER_SEC
 #define BED_RECONNECT G_USEC_PER_SEC
 
 typedef struct Bed {
     char *dir, *source, *target, *socket, *log, *psk;
-    guint16 port;       /* 0: the unix socket */
-    const char *plugin; /* nbdkit's arguments; NULL: the plugin file */
-    GPid nbdkit;        /* 0: not running */
+    guint16 port;        /* 0: the unix socket */
+    const char *plugin;  /* nbdkit's arguments; NULL: the plugin file */
+    const char *filters; /* more of them, before the plugin */
+    const char *params;  /* of these */
+    GPid nbdkit;         /* 0: not running */
     TestQemu *qemu;
     ColoVm *vm;
     ColoAddr addr;
@@ -47,6 +49,9 @@ void bed_forget(Bed *b);
 /* Run until the disk has that state; the test fails when it does not come. */
 void bed_wait(Bed *b, ColoDiskState state);
 
+/* ... until it is synced, and the server answers. */
+void bed_wait_synced(Bed *b);
+
 /* Run for so long. */
 void bed_run(Bed *b, gint64 us);
 ColoDiskInfo bed_info(Bed *b);
@@ -54,8 +59,8 @@ ColoDiskInfo bed_info(Bed *b);
 /* One QMP command that must succeed; args: JSON text or NULL. */
 JsonNode *bed_call(Bed *b, const char *command, const char *args);
 
-/* "write -P 7 0 64k" as the guest, while it waits. */
-void bed_io(Bed *b, const char *what);
+/* "write -P 7 0 64k" as the guest, while it waits; how long, in us. */
+gint64 bed_io(Bed *b, const char *what);
 
 /* The first bytes of an image are all this. */
 gboolean bed_holds(const char *path, goffset offset, gsize len, guint8 byte);
