@@ -150,6 +150,13 @@ void bed_kill_nbdkit(Bed *b, int sig)
     }
 }
 
+void bed_stop_nbdkit(Bed *b)
+{
+    kill(b->nbdkit, SIGSTOP);
+    while (waitpid(b->nbdkit, NULL, WUNTRACED) < 0 && errno == EINTR) {
+    }
+}
+
 static void open_vm(Bed *b)
 {
     ColoVmOptions o = {.qmp_path = b->qemu->qmp, .qmp_timeout_us = BED_WAIT};

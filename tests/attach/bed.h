@@ -40,6 +40,9 @@ void bed_start_qemu(Bed *b, const char *blockdevs);
 void bed_start_nbdkit(Bed *b);
 void bed_kill_nbdkit(Bed *b, int sig);
 
+/* It is silent until it gets a SIGCONT. */
+void bed_stop_nbdkit(Bed *b);
+
 /* ColoDiskAttach for disk vda at node (NULL: vda). */
 void bed_attach(Bed *b, const char *node);
 

@@ -207,7 +207,7 @@ static void test_lost(void)
     g_assert_no_error(error);
 
     /* And with a request on its way. */
-    kill(t->bed->nbdkit, SIGSTOP);
+    bed_stop_nbdkit(t->bed);
     colo_disk_cut_begin(t->cut, 2, SESSION);
     bed_kill_nbdkit(t->bed, SIGKILL);
     g_assert_false(
@@ -222,7 +222,7 @@ static void test_silent(void)
     g_autoptr(GError) error = NULL;
     gint64 start = g_get_monotonic_time();
 
-    kill(t->bed->nbdkit, SIGSTOP);
+    bed_stop_nbdkit(t->bed);
     colo_disk_cut_begin(t->cut, 1, SESSION);
     g_assert_cmpint(g_get_monotonic_time() - start, <, 200 * 1000);
     g_assert_false(colo_disk_cut_end(t->cut, start + 300 * 1000, &error));
