@@ -120,32 +120,25 @@ static int config_complete(void)
 }
 
 /*
- * nbdkit waits for its clients to leave, and an idle one never does.  What was
- * answered is safe whatever this process does next: after a moment it just
- * ends.
+ * nbdkit waits for its clients to leave, and an idle one never does; then for
+ * the exit handlers of all its libraries.  What was answered is safe whatever
+ * this process does next: after a moment it just ends.
  */
 static struct {
     GThread *thread;
     GMutex lock;
-    GCond cond;
-    gboolean ended; /* nbdkit's own way */
+    gboolean stopped; /* nbdkit is on its own way out */
 } leaving;
 
 static gpointer leave(gpointer unused)
 {
-    gint64 end = g_get_monotonic_time() + QUIT_MS * G_TIME_SPAN_MILLISECOND;
-
+    g_usleep(QUIT_MS * G_TIME_SPAN_MILLISECOND);
     g_mutex_lock(&leaving.lock);
-    while (!leaving.ended &&
-           g_cond_wait_until(&leaving.cond, &leaving.lock, end)) {
-    }
-    if (!leaving.ended) {
+    if (!leaving.stopped) {
         colo_log_info("clients are still connected: left without them");
         control_stop(the_plugin.control);
-        _exit(EXIT_SUCCESS);
     }
-    g_mutex_unlock(&leaving.lock);
-    return NULL;
+    _exit(EXIT_SUCCESS);
 }
 
 static void quit(void)
@@ -161,16 +154,12 @@ static void stop(void)
     Plugin *p = &the_plugin;
 
     g_mutex_lock(&leaving.lock);
-    leaving.ended = TRUE;
-    g_cond_signal(&leaving.cond);
-    g_mutex_unlock(&leaving.lock);
+    leaving.stopped = TRUE;
     control_stop(p->control);
-    if (leaving.thread) {
-        g_thread_join(g_steal_pointer(&leaving.thread));
-    }
     disk_set_close(p->set);
     control_free(g_steal_pointer(&p->control));
     checkpoint_free(g_steal_pointer(&p->checkpoint));
+    g_mutex_unlock(&leaving.lock); /* not before: closing may take longer */
 }
 
 static int after_fork(void)

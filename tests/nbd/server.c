@@ -51,9 +51,8 @@ Server *server_new(guint disks, guint64 size)
     }
     s = g_new0(Server, 1);
     /* in memory where that can be: many restarts sync */
-    s->dir = g_build_filename(g_access("/dev/shm", W_OK) == 0
-                                  ? "/dev/shm"
-                                  : g_get_tmp_dir(),
+    s->dir = g_build_filename(g_access("/dev/shm", W_OK) == 0 ? "/dev/shm"
+                                                              : g_get_tmp_dir(),
                               "colo-nbd-XXXXXX", NULL);
     g_assert_nonnull(g_mkdtemp(s->dir));
     s->disks = disks;
@@ -81,23 +80,34 @@ static void on_event(const char *event, JsonObject *data, gint64 time_us,
     g_ptr_array_add(s->events, g_strdup_printf("%s %s", event, text));
 }
 
-/* A plugin with the sanitizers' runtime needs that in nbdkit first. */
+#ifdef __SANITIZE_ADDRESS__
+static char *path_of(const char *library)
+{
+    g_autofree char *maps = NULL;
+    char *at;
+
+    g_assert_true(g_file_get_contents("/proc/self/maps", &maps, NULL, NULL));
+    at = strstr(maps, library);
+    g_assert_nonnull(at);
+    at[strcspn(at, "\n")] = '\0';
+    while (at > maps && at[-1] != ' ') {
+        at--;
+    }
+    return g_strdup(at);
+}
+#endif
+
+/* A plugin with the sanitizers needs their runtimes in nbdkit first. */
 static char **make_environment(void)
 {
     char **env = g_get_environ();
 #ifdef __SANITIZE_ADDRESS__
-    g_autofree char *maps = NULL;
-    char *at, *end;
+    g_autofree char *asan = path_of("libasan.so");
+    g_autofree char *ubsan = path_of("libubsan.so");
+    g_autofree char *both = g_strjoin(" ", asan, ubsan, NULL);
 
-    g_assert_true(g_file_get_contents("/proc/self/maps", &maps, NULL, NULL));
-    at = strstr(maps, "libasan.so");
-    g_assert_nonnull(at);
-    end = at + strcspn(at, "\n");
-    *end = '\0';
-    while (at > maps && at[-1] != ' ') {
-        at--;
-    }
-    env = g_environ_setenv(env, "LD_PRELOAD", at, TRUE);
+    env = g_environ_setenv(env, "LD_PRELOAD", both, TRUE);
+    /* nbdkit's own would be found, too. */
     env = g_environ_setenv(env, "ASAN_OPTIONS", "detect_leaks=0", TRUE);
 #endif
     return env;

@@ -33,6 +33,7 @@ static void test_names(void)
                                       "/primary",   "vda/x",   "VDA",
                                       "checkpoint/"};
     g_autoptr(GString) names = g_string_new(NULL);
+    g_autofree char *port = NULL;
     Server *s;
     Nbd *h;
 
@@ -50,9 +51,8 @@ static void test_names(void)
     }
     h = nbd_create();
     nbd_set_opt_mode(h, true);
-    g_assert_cmpint(
-        nbd_connect_tcp(h, "127.0.0.1", g_strdup_printf("%u", (guint)s->port)),
-        ==, 0);
+    port = g_strdup_printf("%u", (guint)s->port);
+    g_assert_cmpint(nbd_connect_tcp(h, "127.0.0.1", port), ==, 0);
     g_assert_cmpint(nbd_opt_list(h, (nbd_list_callback){.callback = add_name,
                                                         .user_data = names}),
                     ==, 5);
