@@ -17,5 +17,5 @@ libcoloattach_la_SOURCES = \
 	blockrep/attach/qemu-disk.c \
 	blockrep/attach/watch.h \
 	blockrep/attach/watch.c
-libcoloattach_la_CPPFLAGS = $(AM_CPPFLAGS) $(LIBNBD_CFLAGS)
-libcoloattach_la_LIBADD = $(LIBNBD_LIBS)
+libcoloattach_la_CPPFLAGS = $(AM_CPPFLAGS) $(NBD_CFLAGS)
+libcoloattach_la_LIBADD = $(NBD_LIBS)

@@ -109,6 +109,25 @@ static void die_with_parent(gpointer parent)
     }
 }
 
+/* Our plugin with the sanitizers' runtime needs that in nbdkit first. */
+static char **environment(void)
+{
+    char **env = g_get_environ();
+#ifdef __SANITIZE_ADDRESS__
+    g_autofree char *maps = NULL;
+    g_autoptr(GRegex) asan = g_regex_new("/\\S*libasan\\S*", 0, 0, NULL);
+    g_autoptr(GMatchInfo) match = NULL;
+    g_autofree char *path = NULL;
+
+    g_assert_true(g_file_get_contents("/proc/self/maps", &maps, NULL, NULL));
+    g_assert_true(g_regex_match(asan, maps, 0, &match));
+    path = g_match_info_fetch(match, 0);
+    env = g_environ_setenv(env, "LD_PRELOAD", path, TRUE);
+    env = g_environ_setenv(env, "ASAN_OPTIONS", "detect_leaks=0", TRUE);
+#endif
+    return env;
+}
+
 void bed_start_nbdkit(Bed *b)
 {
     g_autofree char *port = g_strdup_printf("-i 127.0.0.1 -p %u", b->port);
@@ -124,6 +143,7 @@ void bed_start_nbdkit(Bed *b)
         b->params ? b->params : "");
     g_autoptr(GError) error = NULL;
     g_auto(GStrv) all = g_strsplit(line, " ", -1);
+    g_auto(GStrv) env = environment();
     g_autoptr(GPtrArray) argv = g_ptr_array_new();
 
     for (char **w = all; *w; w++) {
@@ -133,7 +153,7 @@ void bed_start_nbdkit(Bed *b)
     }
     g_ptr_array_add(argv, NULL);
     g_unlink(b->socket);
-    g_spawn_async(NULL, (char **)argv->pdata, NULL,
+    g_spawn_async(NULL, (char **)argv->pdata, env,
                   G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_SEARCH_PATH,
                   die_with_parent, GINT_TO_POINTER(getpid()), &b->nbdkit,
                   &error);

@@ -103,7 +103,7 @@ static void cut_free(Cut *t)
 {
     colo_disk_cut_free(t->cut);
     g_clear_pointer(&t->control, colo_qmp_client_free);
-    bed_kill_nbdkit(t->bed, SIGTERM);
+    bed_kill_nbdkit(t->bed, SIGKILL);
     remove_tree(t->stores);
     bed_free(t->bed);
     g_free(t->plugin);
@@ -140,7 +140,9 @@ static void test_checkpoint(void)
 {
     g_autoptr(Cut) t = cut_new(FALSE);
     Bed *b = t->bed;
+    const guint8 *state;
     gint64 paused = 0;
+    gsize len;
 
     bed_start_qemu(b, NULL);
     bed_attach(b, NULL);
@@ -155,6 +157,7 @@ static void test_checkpoint(void)
         bed_io(b, before);
         g_assert_true(colo_vm_capture_begin(b->vm, &error));
         colo_disk_cut_begin(t->cut, epoch, SESSION);
+        g_assert_true(colo_vm_capture_state(b->vm, &state, &len, &error));
         g_assert_true(colo_disk_attach_is_synced(b->a));
         g_assert_true(colo_disk_cut_end(
             t->cut, g_get_monotonic_time() + BED_WAIT, &error));

@@ -61,7 +61,6 @@ typedef struct Packet {
     guint acked;
     guint16 window;
     gboolean released;
-    guint sent; /* bytes, in parts */
     guint64 id;
 } Packet;
 
