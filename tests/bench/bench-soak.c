@@ -10,10 +10,10 @@
 
 #define SESSIONS                                                               \
     "--download 4 --upload 2 --tiny 10 --short 4 --random 2 --counter 4 "      \
-    "--echo 10 --dial 10 --udp 2 --ping 2 --size 200000 --pace 40"
+    "--echo 10 --dial 10 --udp 2 --ping 2 --size 200000 --limit 90000"
 #define MINUTE 60
 
-static int seconds = 3600, interval;
+static int seconds = 3600, interval, pace = 40;
 static char *mode;
 
 static const GOptionEntry entries[] = {
@@ -22,6 +22,8 @@ static const GOptionEntry entries[] = {
     {"seconds", 0, 0, G_OPTION_ARG_INT, &seconds, "to run (3600)", "S"},
     {"interval", 0, 0, G_OPTION_ARG_INT, &interval,
      "between checkpoints (20000; periodic 50)", "MS"},
+    {"pace", 0, 0, G_OPTION_ARG_INT, &pace,
+     "between a session's exchanges (40)", "MS"},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
@@ -116,6 +118,7 @@ static guint forget_events(Rig *r)
 int main(int argc, char **argv)
 {
     RigOptions o = {.linux_guest = TRUE, .net = TRUE, .ram_mib = 128};
+    g_autofree char *sessions = NULL;
     gint64 bad = 0;
     RigClient *c;
     gboolean whole;
@@ -124,10 +127,12 @@ int main(int argc, char **argv)
     bench_start("Hours of service under load.", entries, argc, argv);
     bench_range("seconds", seconds, 10, 86400);
     bench_range("interval", interval, 0, 3600000);
+    bench_range("pace", pace, 0, 60000);
     o.periodic = bench_choice("mode", mode, "colo", "periodic");
     o.delay_ms = interval ? (guint)interval : o.periodic ? 50 : 20000;
     r = rig_new_protected(&o);
-    c = rig_client_start(r, SESSIONS " --limit 90000");
+    sessions = g_strdup_printf(SESSIONS " --pace %d", pace);
+    c = rig_client_start(r, sessions);
     for (int done = 0; done < seconds; done += MINUTE) {
         g_autoptr(GString) line = g_string_new(NULL);
         g_autoptr(JsonObject) f = NULL;
