@@ -12,6 +12,7 @@ void net_compare_config_default(NetCompareConfig *c)
         .max_bytes = 256 * 1024 * 1024,
         .max_flows = 65536,
         .settle_us = 1000,
+        .part_us = 1000,
     };
     net_digest_new_secret(c->secret);
 }
@@ -33,6 +34,7 @@ NetCompare *net_compare_new(const NetCompareConfig *config,
     }
     cmp_link_init(&c->seen);
     cmp_link_init(&c->stuck);
+    cmp_link_init(&c->partial);
     cmp_link_init(&c->fetching);
     c->parts = net_digest_parts_new();
     c->held_pool.size = sizeof(CmpHeld);

@@ -35,6 +35,11 @@
  * of it.  fetch() asks for the bytes where a digest differs, or where the PVM
  * sends no more (net_compare_settle()): bytes decide, in both cases.
  *
+ * The two guests' congestion windows need not be the same.  A large segment of
+ * the PVM may have more bytes than the SVM sends before it gets an ACK, which
+ * only the client could give: so of one that has been matched in part, and no
+ * further for a moment, part() lets that part go, and later the rest.
+ *
  * A connection that is not known and does not begin with SYN was open before:
  * both sides have the same numbers.
  *
@@ -118,6 +123,16 @@ typedef struct NetCompareOps {
     void (*fetch)(gpointer user, guint8 iface, guint64 number);
     /* It will not be asked for, or not any more.  Not said of every one. */
     void (*done)(gpointer user, guint8 iface, guint64 number);
+    /*
+     * Send len bytes of what this TCP segment of the PVM carries, from the
+     * offset at on, as a segment of its own, after all that was released
+     * before; FIN and PSH only with its last bytes.  mss: what a packet may
+     * carry.  FALSE: it could not.  The packet stays held; drop() follows the
+     * last part, unless a checkpoint releases it whole before.  NULL: segments
+     * leave whole.
+     */
+    gboolean (*part)(gpointer user, guint64 id, const NetPacket *p, guint32 at,
+                     guint32 len, guint16 window, guint mss);
 } NetCompareOps;
 
 typedef struct NetCompareConfig {
@@ -128,6 +143,7 @@ typedef struct NetCompareConfig {
     gsize max_bytes;           /* of all packets held, both sides: 256 MiB */
     guint max_flows;           /* 65536 */
     gint64 settle_us;          /* until part of a piece is fetched: 1 ms */
+    gint64 part_us;            /* until part of a segment leaves: 1 ms */
     guint8 secret[NET_DIGEST_SECRET]; /* of digests; random */
 } NetCompareConfig;
 
@@ -214,6 +230,7 @@ typedef struct NetCompareStats {
     guint64 digests;             /* packets of the SVM */
     guint64 pieces;              /* that matched by digest */
     guint64 fetched, gone;       /* frames: asked for; not there */
+    guint64 parts;               /* of segments, released */
     guint64 bad;                 /* NET_KIND_BAD */
     guint64 fragments, fragments_lost;
     guint64 flows, flows_expired;                     /* now; ever */

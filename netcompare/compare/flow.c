@@ -50,6 +50,7 @@ static void flow_free(NetCompare *c, CmpFlow *f)
     g_hash_table_remove(c->table, &f->key);
     cmp_unlink(&f->link);
     cmp_unlink(&f->stuck);
+    cmp_unlink(&f->partial);
     c->stats.flows--;
     g_free(f);
 }
@@ -180,6 +181,7 @@ static CmpFlow *flow_new(NetCompare *c, const NetPacket *p)
     f->tcp = p->kind == NET_KIND_TCP;
     cmp_link_init(&f->link);
     cmp_link_init(&f->stuck);
+    cmp_link_init(&f->partial);
     if (f->tcp) {
         cmp_tcp_init(f);
     } else {

@@ -95,6 +95,7 @@ CmpHeld *cmp_hold(NetCompare *c, CmpIn *in, guint list, gboolean bytes)
         cmp_link_init(&h->queue);
         h->flow = NULL;
         h->parts = NULL;
+        h->sent = 0;
         h->id = in->id;
         h->gso = in->gso;
         h->since = c->now;
@@ -194,6 +195,14 @@ void cmp_release(NetCompare *c, CmpIn *in, NetRelease why, const guint8 *data,
     }
     release_parts(c, g_steal_pointer(&h->parts), why);
     released(c, h->id, h->size, why, data, len, MAX(c->now - h->since, 0));
+    cmp_forget_held(c, h);
+}
+
+void cmp_release_sent(NetCompare *c, CmpHeld *h)
+{
+    c->stats.released[NET_RELEASE_MATCH]++;
+    c->stats.released_bytes[NET_RELEASE_MATCH] += h->size;
+    c->ops.drop(c->user, h->id);
     cmp_forget_held(c, h);
 }
 

@@ -60,6 +60,7 @@ typedef struct CmpHeld {
     gint64 from;      /* compared since */
     guint32 size;     /* as it arrived; p may be put together of several */
     guint32 seq, end; /* TCP: first byte; behind the last, FIN included */
+    guint32 sent;     /* bytes of its payload that have left */
     gboolean gso, has_bytes;
     NetPacket p;
     guint8 small[CMP_SMALL];
@@ -109,6 +110,7 @@ typedef struct CmpTcp {
     guint32 s_end; /* highest end of the SVM's data */
     guint32 s_bad; /* the SVM contradicted itself here */
     guint32 delta;
+    guint mss;      /* of the SVM's large segments; 0: not known */
     guint32 p_ack, s_ack;
     guint32 p_isn, s_isn;     /* s_isn: in the SVM's numbers */
     guint32 s_win_ack;        /* ack of the packet with s_win */
@@ -143,9 +145,10 @@ typedef struct CmpDatagrams {
 struct CmpFlow {
     NetKey key;
     CmpLink link;  /* NetCompare.flows[where] */
-    CmpLink stuck; /* NetCompare.stuck: the PVM has sent part of a piece */
-    gint64 stuck_since;
-    guint32 stuck_at;
+    /* NetCompare's of these names: see cmp_tcp_look() */
+    CmpLink stuck, partial;
+    gint64 stuck_since, partial_since;
+    guint32 stuck_at, partial_at; /* next was there then */
     gint64 used;
     guint64 generation;
     guint where, n_held, n_seen;
@@ -180,7 +183,8 @@ struct NetCompare {
 
     CmpLink lists[CMP_LISTS];
     CmpLink seen;
-    CmpLink stuck, fetching; /* CmpFlow, CmpSeen */
+    CmpLink stuck, partial; /* CmpFlow, by their times */
+    CmpLink fetching;       /* CmpSeen */
     NetDigestParts *parts;
     gboolean taken; /* a packet's digests are, or some of them */
     gsize cost;
@@ -225,6 +229,8 @@ CmpHeld *cmp_hold_in_flow(NetCompare *c, CmpFlow *f, CmpIn *in, CmpLink *at);
 void cmp_orphan(CmpHeld *h);
 void cmp_release(NetCompare *c, CmpIn *in, NetRelease why, const guint8 *data,
                  gsize len);
+/* All of it has left in parts. */
+void cmp_release_sent(NetCompare *c, CmpHeld *h);
 void cmp_drop(NetCompare *c, CmpIn *in);
 /* Alone, without its other fragments; frees it. */
 void cmp_release_held(NetCompare *c, CmpHeld *h, NetRelease why);
@@ -292,15 +298,25 @@ void cmp_tcp_advance(CmpTcp *t, guint32 n);
  */
 void cmp_seen_cut(CmpSeen *s, guint32 n);
 
+/* I5: has the SVM acknowledged as much? */
+gboolean cmp_tcp_ack_ok(const CmpTcp *t, const NetPacket *p);
+
 /* tcp-digest.c */
 /* The piece at next, which s begins with: the same as the PVM's? */
 gboolean cmp_tcp_match_piece(NetCompare *c, CmpFlow *f, CmpSeen *s,
                              const NetPacket *p, guint32 seq,
                              const CmpHeld *h);
-/* Something was handed in: is the flow stuck now? */
+/* What every path takes: RFC 9293, 3.7.1. */
+#define CMP_LEAST_MSS 536
+/*
+ * Something was handed in: is the flow stuck now?  The PVM has sent a part of
+ * a piece, or the SVM a part of a segment.
+ */
 void cmp_tcp_look(NetCompare *c, CmpFlow *f);
 
 /* tcp-window.c */
+/* Up to next, which lies in h. */
+void cmp_tcp_release_part(NetCompare *c, CmpFlow *f, CmpHeld *h);
 void cmp_tcp_release(NetCompare *c, CmpFlow *f, CmpIn *in);
 void cmp_tcp_edge(CmpTcp *t, const NetPacket *p, guint16 window);
 void cmp_tcp_window(CmpTcp *t, const NetPacket *s);

@@ -132,6 +132,36 @@ static CmpSeen *lacking(const CmpFlow *f)
     return s;
 }
 
+/* --- Parts of segments --------------------------------------------------- */
+
+/* The held segment of which both have a part that could leave already. */
+static CmpHeld *partial(const NetCompare *c, const CmpFlow *f)
+{
+    const CmpTcp *t = &f->t;
+    CmpHeld *h = cmp_first_held(&t->data);
+
+    if (!c->ops.part || !h || f->diverged || !t->synced ||
+        !net_seq_lt(h->seq + h->sent, t->next) ||
+        !net_seq_lt(t->next, h->seq + h->p.payload_len) ||
+        h->p.flags & NET_TCP_SYN || !cmp_tcp_ack_ok(t, &h->p)) {
+        return NULL;
+    }
+    return h;
+}
+
+/* --- Time ---------------------------------------------------------------- */
+
+static void wait_at(NetCompare *c, CmpLink *list, CmpLink *link, guint32 next,
+                    guint32 *at, gint64 *since)
+{
+    if (cmp_list_empty(link) || *at != next) {
+        *at = next;
+        *since = c->now;
+        cmp_unlink(link);
+        cmp_link_before(list, link);
+    }
+}
+
 void cmp_tcp_look(NetCompare *c, CmpFlow *f)
 {
     CmpSeen *s = lacking(f);
@@ -141,31 +171,59 @@ void cmp_tcp_look(NetCompare *c, CmpFlow *f)
     } else if (s->differs || !s->digests || f->t.next != s->seq) {
         /* Nothing that the PVM may send would help. */
         fetch(c, f, s);
-    } else if (cmp_list_empty(&f->stuck) || f->stuck_at != f->t.next) {
-        f->stuck_at = f->t.next;
-        f->stuck_since = c->now;
-        cmp_unlink(&f->stuck);
-        cmp_link_before(&c->stuck, &f->stuck);
+    } else {
+        wait_at(c, &c->stuck, &f->stuck, f->t.next, &f->stuck_at,
+                &f->stuck_since);
+    }
+    if (partial(c, f)) {
+        wait_at(c, &c->partial, &f->partial, f->t.next, &f->partial_at,
+                &f->partial_since);
+    } else {
+        cmp_unlink(&f->partial);
     }
 }
 
-gint64 net_compare_settle(NetCompare *c, gint64 now_us)
+static gint64 fetch_due(NetCompare *c)
 {
     while (!cmp_list_empty(&c->stuck)) {
         CmpFlow *f = CMP_ENTRY(c->stuck.next, CmpFlow, stuck);
-        gint64 due = f->stuck_since + c->config.settle_us;
         CmpSeen *s = lacking(f);
 
-        if (now_us < due) {
-            return due;
+        if (c->now < f->stuck_since + c->config.settle_us) {
+            return f->stuck_since + c->config.settle_us;
         }
         cmp_unlink(&f->stuck);
         if (s) {
-            c->now = now_us;
             fetch(c, f, s);
         }
     }
     return G_MAXINT64;
+}
+
+static gint64 part_due(NetCompare *c)
+{
+    while (!cmp_list_empty(&c->partial)) {
+        CmpFlow *f = CMP_ENTRY(c->partial.next, CmpFlow, partial);
+        CmpHeld *h = partial(c, f);
+
+        if (c->now < f->partial_since + c->config.part_us) {
+            return f->partial_since + c->config.part_us;
+        }
+        cmp_unlink(&f->partial);
+        if (h) {
+            cmp_tcp_release_part(c, f, h);
+        }
+    }
+    return G_MAXINT64;
+}
+
+gint64 net_compare_settle(NetCompare *c, gint64 now_us)
+{
+    gint64 due;
+
+    c->now = now_us;
+    due = fetch_due(c);
+    return MIN(due, part_due(c));
 }
 
 /* --- The answer --------------------------------------------------------- */
@@ -245,6 +303,7 @@ void net_compare_secondary_digests(NetCompare *c, const NetPacket *s,
     } else if (!(f = cmp_flow_get(c, s))) {
         c->stats.secondary_dropped++;
     } else {
+        f->t.mss = d->piece;
         cmp_tcp_secondary(c, f, s, NULL, d);
     }
     if (!c->taken) {

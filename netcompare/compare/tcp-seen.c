@@ -66,6 +66,7 @@ void cmp_tcp_unsee(NetCompare *c, CmpFlow *f)
     }
     f->t.has_s_bad = FALSE;
     cmp_unlink(&f->stuck);
+    cmp_unlink(&f->partial);
 }
 
 /* --- Adding ------------------------------------------------------------- */

@@ -90,12 +90,39 @@ static const guint8 *rewrite(NetCompare *c, const NetPacket *p, guint16 window)
     return net_checksum_fill(p, c->scratch) ? c->scratch : NULL;
 }
 
+/* The bytes of h that have not left, up to the offset end. */
+static gboolean send_part(NetCompare *c, CmpTcp *t, CmpHeld *h, guint32 end)
+{
+    guint16 window = allowed(t, &h->p);
+
+    if (!c->ops.part(c->user, h->id, &h->p, h->sent, end - h->sent, window,
+                     t->mss ? t->mss : CMP_LEAST_MSS)) {
+        return FALSE;
+    }
+    h->sent = end;
+    c->stats.parts++;
+    if (h->p.flags & NET_TCP_ACK) {
+        cmp_tcp_edge(t, &h->p, window);
+    }
+    return TRUE;
+}
+
+void cmp_tcp_release_part(NetCompare *c, CmpFlow *f, CmpHeld *h)
+{
+    send_part(c, &f->t, h, f->t.next - h->seq);
+}
+
 void cmp_tcp_release(NetCompare *c, CmpFlow *f, CmpIn *in)
 {
     CmpTcp *t = &f->t;
     const NetPacket *p = in->p;
     const guint8 *data = NULL;
 
+    if (in->held && in->held->sent &&
+        send_part(c, t, in->held, p->payload_len)) {
+        cmp_release_sent(c, in->held);
+        return;
+    }
     if (p->flags & NET_TCP_ACK) {
         guint16 window = allowed(t, p);
 

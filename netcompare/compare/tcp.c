@@ -138,7 +138,7 @@ static gboolean may_contradict(const CmpTcp *t)
 
 /* --- I5 ------------------------------------------------------------------ */
 
-static gboolean ack_ok(const CmpTcp *t, const NetPacket *p)
+gboolean cmp_tcp_ack_ok(const CmpTcp *t, const NetPacket *p)
 {
     return !(p->flags & NET_TCP_ACK) ||
            (t->has_s_ack && net_seq_le(p->ack, t->s_ack));
@@ -150,7 +150,7 @@ static void settle(NetCompare *c, CmpFlow *f, CmpIn *in)
     CmpLink *at = &f->t.acks;
     CmpHeld *h = in->held;
 
-    if (ack_ok(&f->t, in->p)) {
+    if (cmp_tcp_ack_ok(&f->t, in->p)) {
         cmp_tcp_release(c, f, in);
         return;
     }
@@ -177,7 +177,7 @@ static gboolean reset_ok(const CmpTcp *t, const NetPacket *p)
     if (p->flags & NET_TCP_ACK && p->seq == 0) {
         return p->ack == t->s_rst_ack;
     }
-    return ack_ok(t, p);
+    return cmp_tcp_ack_ok(t, p);
 }
 
 /* Data of the PVM that is held, the oldest first. */
@@ -205,7 +205,7 @@ static void run_acks(NetCompare *c, CmpFlow *f)
     CmpTcp *t = &f->t;
     CmpHeld *h;
 
-    while ((h = cmp_first_held(&t->acks)) && ack_ok(t, &h->p)) {
+    while ((h = cmp_first_held(&t->acks)) && cmp_tcp_ack_ok(t, &h->p)) {
         CmpIn in = cmp_in_held(h);
 
         cmp_tcp_release(c, f, &in);

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the primary asks for.  See fetcher.h. */
 #include "netcompare/proxy/fetcher.h"
+#include "netcompare/proxy/gather.h"
+
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 enum { DONE_AT_ONCE = 64 };
 
@@ -12,46 +16,45 @@ typedef struct Numbers {
 struct Fetcher {
     Proxy *proxy;
     NetCompare *compare;
-    GSource *settle;
-    gboolean timed; /* settle has a time */
+    int timer; /* GLib's have whole milliseconds */
+    guint source;
+    gboolean timed; /* the timer runs */
     Numbers *done;  /* of each interface */
 };
 
-static gboolean on_settle(gpointer user)
+static gboolean on_timer(gpointer user, GError **error)
 {
     Fetcher *f = user;
+    guint64 n;
 
-    f->timed = FALSE;
-    g_source_set_ready_time(f->settle, -1);
-    fetcher_turn(f);
-    proxy_flush(f->proxy);
-    return G_SOURCE_CONTINUE;
-}
-
-static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer user)
-{
-    return callback(user);
+    if (read(f->timer, &n, sizeof(n)) == sizeof(n)) {
+        f->timed = FALSE;
+        fetcher_turn(f);
+    }
+    return TRUE;
 }
 
 Fetcher *fetcher_new(Proxy *p, NetCompare *compare)
 {
-    static GSourceFuncs funcs = {.dispatch = dispatch};
     Fetcher *f = g_new0(Fetcher, 1);
 
     f->proxy = p;
     f->compare = compare;
     f->done = g_new0(Numbers, p->config->n_taps);
-    f->settle = g_source_new(&funcs, sizeof(GSource));
-    g_source_set_callback(f->settle, on_settle, f, NULL);
-    g_source_attach(f->settle, NULL);
+    f->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (f->timer < 0) {
+        g_error("cannot make a timer: %s", g_strerror(errno));
+    }
+    f->source = proxy_add_fd(p, f->timer, on_timer, f);
+    gather_not_for(f->timer);
     return f;
 }
 
 void fetcher_free(Fetcher *f)
 {
     if (f) {
-        g_source_destroy(f->settle);
-        g_source_unref(f->settle);
+        g_source_remove(f->source);
+        close(f->timer);
         g_free(f->done);
         g_free(f);
     }
@@ -98,7 +101,10 @@ void fetcher_turn(Fetcher *f)
     }
     due = net_compare_settle(f->compare, g_get_monotonic_time());
     if (due < G_MAXINT64) {
-        f->timed = TRUE;
-        g_source_set_ready_time(f->settle, due);
+        const struct itimerspec at = {
+            .it_value = {.tv_sec = due / G_USEC_PER_SEC,
+                         .tv_nsec = due % G_USEC_PER_SEC * 1000}};
+
+        f->timed = !timerfd_settime(f->timer, TFD_TIMER_ABSTIME, &at, NULL);
     }
 }

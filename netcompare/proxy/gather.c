@@ -5,17 +5,18 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define WINDOW_US 2000
-#define OFTEN     24 /* wakeups in a window, 12000 a second */
+#define WINDOW_US 4000
+#define OFTEN     48 /* wakeups in a window, 12000 a second */
 #define WAIT_NS   60000
-#define BULK      (256u << 10) /* bytes in a window, 128 MB a second */
-#define BULK_NS   100000
+#define BULK      (96u << 10) /* bytes in a window, 25 MB a second */
+#define BULK_NS   400000
 
 static gint64 window_us; /* its begin */
 static guint wakeups;    /* in it */
 static gsize bytes;
 static gboolean often, bulk; /* in the last one that was whole */
 static guint64 waits;
+static int urgent = -1;
 
 static void count_wakeup(void)
 {
@@ -34,6 +35,21 @@ static void count_wakeup(void)
     bytes = 0;
 }
 
+static gboolean is_urgent(const GPollFD *fds, guint n_fds, gint ready)
+{
+    for (guint i = 0; ready == 1 && i < n_fds; i++) {
+        if (fds[i].revents) {
+            return fds[i].fd == urgent;
+        }
+    }
+    return FALSE;
+}
+
+void gather_not_for(int fd)
+{
+    urgent = fd;
+}
+
 gint gather_poll(GPollFD *fds, guint n_fds, gint timeout_ms)
 {
     gint ready = g_poll(fds, n_fds, timeout_ms);
@@ -42,7 +58,7 @@ gint gather_poll(GPollFD *fds, guint n_fds, gint timeout_ms)
         return ready;
     }
     count_wakeup();
-    if (often || bulk) {
+    if ((often || bulk) && !is_urgent(fds, n_fds, ready)) {
         const struct timespec t = {.tv_nsec = bulk ? BULK_NS : WAIT_NS};
 
         waits++;

@@ -24,6 +24,9 @@ gint gather_poll(GPollFD *fds, guint n_fds, gint timeout_ms);
  */
 void gather_count(gsize n);
 
+/* A descriptor for which nothing waits when it alone is ready. */
+void gather_not_for(int fd);
+
 /* How often it has waited. */
 guint64 gather_waits(void);
 

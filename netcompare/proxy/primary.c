@@ -8,6 +8,7 @@
 #include "netcompare/proxy/divergence.h"
 #include "netcompare/proxy/fetcher.h"
 #include "netcompare/proxy/gather.h"
+#include "netcompare/proxy/partial.h"
 #include "netcompare/proxy/proxy.h"
 #include "netcompare/proxy/stats.h"
 
@@ -31,6 +32,8 @@ typedef struct Mirror {
     NetTap *tap;
     guint64 number;     /* of the last frame */
     guint64 refused;    /* not sent, for want of room or peer */
+    Partial *partial;
+    guint64 parts;      /* of segments that were sent */
     Backlog backlog;
 } Mirror;
 
@@ -126,6 +129,21 @@ static void done(gpointer user, guint8 iface, guint64 number)
     fetcher_done(s->fetcher, iface, number);
 }
 
+static gboolean part(gpointer user, guint64 id, const NetPacket *packet,
+                     guint32 at, guint32 len, guint16 window, guint mss)
+{
+    ProxyPrimary *s = user;
+    Mirror *m = &s->mirrors[packet->key.iface];
+
+    /* Those released before leave before. */
+    if (!net_nfqueue_flush(s->proxy->queue, NULL) ||
+        !partial_send(m->partial, packet, at, len, window, mss)) {
+        return FALSE;
+    }
+    m->parts++;
+    return TRUE;
+}
+
 static const NetCompareOps compare_ops = {
     .release = release,
     .drop = drop,
@@ -133,8 +151,8 @@ static const NetCompareOps compare_ops = {
     .offset = offset,
     .fetch = fetch,
     .done = done,
+    .part = part,
 };
-
 
 /* --- What the guest sends ------------------------------------------------ */
 
@@ -178,6 +196,7 @@ static void on_frame(const NetFrame *frame, gpointer user)
     Mirror *m = user;
 
     m->number++;
+    partial_learn(m->partial, frame->data, frame->len);
     if (!m->proxy->link ||
         !proxy_send_frame(m->proxy, NET_WIRE_FRAME, m->iface, m->number, frame)) {
         m->refused++;
@@ -525,6 +544,8 @@ void proxy_primary_stats(Proxy *p, JsonObject *o)
         json_object_set_int_member(t, "frames", (gint64)s->mirrors[i].number);
         json_object_set_int_member(t, "not-sent",
                                    (gint64)s->mirrors[i].refused);
+        json_object_set_int_member(t, "parts-sent",
+                                   (gint64)s->mirrors[i].parts);
         stats_put_tap(t, s->mirrors[i].tap);
         json_object_set_object_member(taps, p->config->taps[i], t);
     }
@@ -574,6 +595,10 @@ static gboolean open_taps(ProxyPrimary *s, GError **error)
         m->tap = net_tap_open(dev->name, NET_TAP_OUTGOING, NULL, MIRROR_RCVBUF,
                               error);
         if (!m->tap) {
+            return FALSE;
+        }
+        m->partial = partial_new(dev->master_name, error);
+        if (!m->partial) {
             return FALSE;
         }
         proxy_add_fd(p, net_tap_fd(m->tap), read_mirror, m);
@@ -676,6 +701,7 @@ void proxy_primary_stop(Proxy *p)
     }
     for (guint i = 0; s->mirrors && i < p->config->n_taps; i++) {
         g_clear_pointer(&s->mirrors[i].tap, net_tap_close);
+        partial_free(s->mirrors[i].partial);
     }
     g_free(s->mirrors);
     divergence_file_free(s->pcap);

@@ -76,6 +76,7 @@ void stats_put_compare(JsonObject *o, const NetCompare *c, gint64 now_us)
     INT(o, "pieces-matched", s.pieces);
     INT(o, "fetched", s.fetched);
     INT(o, "gone", s.gone);
+    INT(o, "parts", s.parts);
     INT(o, "bad", s.bad);
     INT(o, "fragments", s.fragments);
     INT(o, "fragments-lost", s.fragments_lost);

@@ -61,6 +61,7 @@ typedef struct Packet {
     guint acked;
     guint16 window;
     gboolean released;
+    guint sent; /* bytes, in parts */
     guint64 id;
 } Packet;
 

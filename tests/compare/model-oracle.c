@@ -139,9 +139,54 @@ static void on_release(gpointer user, guint64 id, const guint8 *data, gsize len,
     }
 }
 
+/* Only what has left in parts. */
 static void on_drop(gpointer user, guint64 id)
 {
-    g_error("packet %" G_GUINT64_FORMAT " was dropped", id);
+    Model *m = user;
+    Packet *p = &m->packets[id];
+
+    g_assert_cmpuint(id, <, m->n_packets);
+    RULE(!p->released, "dropped, and released before");
+    RULE(p->sent && p->sent == p->to - p->from, "dropped, and not sent");
+    p->released = TRUE;
+    m->n_unreleased--;
+    model_totals.in_parts++;
+}
+
+static gboolean on_part(gpointer user, guint64 id, const NetPacket *x,
+                        guint32 at, guint32 len, guint16 window, guint mss)
+{
+    Model *m = user;
+    Packet *p = &m->packets[id], part;
+    Conn *c = &m->conns[p->conn];
+
+    g_assert_cmpuint(id, <, m->n_packets);
+    RULE(!p->released, "a part of what was released");
+    RULE(at == p->sent && len && at + len <= p->to - p->from,
+         "not the next part");
+    RULE(x->payload_len == p->to - p->from &&
+             !memcmp(x->data + x->payload, c->bytes + p->from, x->payload_len),
+         "a part of another packet");
+    g_assert_cmpuint(mss, >=, 1);
+    if (!pick(m, 4)) {
+        return FALSE;
+    }
+    part = *p;
+    part.from = p->from + at;
+    part.to = part.from + len;
+    if (part.to < p->to) {
+        part.flags &= (guint8)~NET_TCP_FIN;
+    }
+    check_match(m, c, &part);
+    RULE(window <= p->window, "a larger window");
+    part.window = window;
+    check_window(m, c, &part, NULL, 0);
+    for (guint i = part.from; i < part.to; i++) {
+        c->got[i] = 1;
+    }
+    p->sent = at + len;
+    model_totals.parts++;
+    return TRUE;
 }
 
 static void on_need(gpointer user, NetCause cause, const NetKey *flow,
@@ -196,5 +241,5 @@ static void on_done(gpointer user, guint8 iface, guint64 number)
     frame(m, iface, number)->done = TRUE;
 }
 
-const NetCompareOps oracle_ops = {on_release, on_drop,  on_need,
-                                  on_offset,  on_fetch, on_done};
+const NetCompareOps oracle_ops = {on_release, on_drop, on_need, on_offset,
+                                  on_fetch,   on_done, on_part};

@@ -31,7 +31,7 @@ void model_run(guint64 seed, gboolean fault);
 /* What all schedules together did, for the test to see that they do a lot. */
 typedef struct ModelTotals {
     guint64 schedules, packets, matched, by_checkpoint, needs, windows;
-    guint64 digests, fetched, gone;
+    guint64 digests, fetched, gone, parts, in_parts;
     guint64 captures, cancels, commits, loads, offsets;
 } ModelTotals;
 

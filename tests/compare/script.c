@@ -14,6 +14,7 @@ struct Script {
     GString *log;
     gint64 now;
     guint64 id, number;
+    gboolean no_parts;
     guint8 secret[NET_DIGEST_SECRET];
     guint8 bytes[BUILD_MAX], whole[BUILD_MAX];
 };
@@ -87,8 +88,19 @@ static void on_done(gpointer user, guint8 iface, guint64 number)
     g_string_append_printf(s->log, " x%" G_GUINT64_FORMAT, number);
 }
 
-static const NetCompareOps ops = {on_release, on_drop,  on_need,
-                                  on_offset,  on_fetch, on_done};
+static gboolean on_part(gpointer user, guint64 id, const NetPacket *p,
+                        guint32 at, guint32 len, guint16 window, guint mss)
+{
+    Script *s = user;
+
+    g_assert_cmpuint(at + len, <=, p->payload_len);
+    g_string_append_printf(s->log, " q%" G_GUINT64_FORMAT ":%u+%u", id, at,
+                           len);
+    return !s->no_parts;
+}
+
+static const NetCompareOps ops = {on_release, on_drop, on_need, on_offset,
+                                  on_fetch,   on_done, on_part};
 
 Script *script_new(const NetCompareConfig *config)
 {
@@ -344,6 +356,8 @@ static void do_line(Script *s, char **words)
         net_compare_block(s->compare);
     } else if (!strcmp(w, "gone")) {
         net_compare_content(s->compare, 1, n, NULL, NULL, s->now);
+    } else if (!strcmp(w, "no-parts")) {
+        s->no_parts = TRUE;
     } else if (!strcmp(w, "after")) {
         s->now += (gint64)n * 1000;
         g_assert_cmpint(net_compare_tick(s->compare, s->now), >, s->now);

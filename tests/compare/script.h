@@ -18,12 +18,14 @@
  *   FP DATA AT LEN id=N [v6=1]                 a fragment of a UDP packet; FS
  *   gone N                                     the other answer to a fetch
  *   capture N, periodic N, commit N, cancel, loaded N, pass, block
+ *   no-parts                                   no part can be sent
  *   after MS                                   time passes, tick, settle
  *
  * After "->" what is called out, in order:
  *   m1 c1 l1 p1   id 1 is released: match, checkpoint, link, pass
  *   w1:N          the same as m1, with window N
  *   d1            dropped
+ *   q1:A+N        N bytes of id 1, from its offset A on, leave as a part
  *   CAUSE         a checkpoint is needed
  *   o:SEQ:TS      offset, as signed numbers
  *   f1 x1         fetch number 1; done with it

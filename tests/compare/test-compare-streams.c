@@ -40,9 +40,11 @@ static void run(gboolean fault)
         model_totals.schedules, model_totals.packets, model_totals.matched,
         model_totals.by_checkpoint, model_totals.windows);
     g_test_message("%" G_GUINT64_FORMAT " by digests, %" G_GUINT64_FORMAT
-                   " fetched, %" G_GUINT64_FORMAT " gone",
+                   " fetched, %" G_GUINT64_FORMAT " gone; %" G_GUINT64_FORMAT
+                   " parts, %" G_GUINT64_FORMAT " packets only by parts",
                    model_totals.digests, model_totals.fetched,
-                   model_totals.gone);
+                   model_totals.gone, model_totals.parts,
+                   model_totals.in_parts);
     g_test_message("%" G_GUINT64_FORMAT " captures, %" G_GUINT64_FORMAT
                    " commits, %" G_GUINT64_FORMAT " cancels, %" G_GUINT64_FORMAT
                    " loads, %" G_GUINT64_FORMAT " offsets, %" G_GUINT64_FORMAT
@@ -59,6 +61,8 @@ static void run(gboolean fault)
         g_assert_cmpuint(model_totals.fetched, >, rounds / 4);
         g_assert_true(!fault || model_totals.gone > rounds / 10);
         g_assert_cmpuint(model_totals.windows, >, rounds / 4);
+        g_assert_cmpuint(model_totals.parts, >, rounds / 4);
+        g_assert_cmpuint(model_totals.in_parts, >, rounds / 16);
         g_assert_true(!fault || model_totals.needs > rounds / 4);
     }
 }

@@ -6,6 +6,66 @@
     "P SA 100 ack=51\n"                                                        \
     "S SA 5100 ack=51 -> o:-5000:0 m1\n"
 
+/* Parts of segments: the SVM may wait for an ACK of them. */
+static const ScriptCase parts[] = {
+    {"in-two",
+     "P AP 100:abcdef ack=5\n"
+     "S A 100:abcd ack=5\n"
+     "after 2 -> q1:0+4\n"
+     "S A 104:ef ack=5 -> q1:4+2 d1\n"},
+    {"in-three-with-fin",
+     "P AF 100:abcdef ack=5\n"
+     "S A 100:ab ack=5\n"
+     "after 2 -> q1:0+2\n"
+     "after 2\n"
+     "S A 102:cd ack=5\n"
+     "after 2 -> q1:2+2\n"
+     "S AF 104:ef ack=5 -> q1:4+2 d1\n"},
+    {"at-once-is-whole",
+     "P A 100:abcdef ack=5\n"
+     "S A 100:abcd ack=5\n"
+     "S A 104:ef ack=5 -> m1\n"
+     "after 2\n"},
+    {"not-with-another-ack",
+     "P A 100:abcdef ack=9\n"
+     "S A 100:abcd ack=5\n"
+     "after 2\n"
+     "S A 104 ack=9\n"
+     "after 2 -> q1:0+4\n"},
+    {"not-behind-a-difference",
+     "P A 100:abcdef ack=5\n"
+     "S A 100:abcX ack=5 -> payload\n"
+     "after 2\n"
+     "capture 2\n"
+     "commit 2 -> c1\n"},
+    {"then-a-difference",
+     "P A 100:abcdef ack=5\n"
+     "S A 100:abcd ack=5\n"
+     "after 2 -> q1:0+4\n"
+     "S A 104:eX ack=5 -> payload\n"
+     "after 2\n"
+     "capture 2\n"
+     "commit 2 -> c1\n"},
+    {"whole-by-checkpoint",
+     "P A 100:abcdef ack=5\n"
+     "S A 100:abcd ack=5\n"
+     "after 2 -> q1:0+4\n"
+     "capture 2\n"
+     "commit 2 -> c1\n"},
+    {"not-when-captured",
+     "capture 2\n"
+     "P A 100:abcdef ack=5\n"
+     "S A 100:abcd ack=5\n"
+     "after 2\n"},
+    {"cannot",
+     "no-parts\n"
+     "P A 100:abcdef ack=5\n"
+     "S A 100:abcd ack=5\n"
+     "after 2 -> q1:0+4\n"
+     "S A 104:ef ack=5 -> m1\n"},
+    {NULL, NULL, NULL},
+};
+
 static const ScriptCase cases[] = {
     /* --- Streams -------------------------------------------------------- */
     {"pvm-first", "P A 100:abc ack=5\n"
@@ -118,7 +178,7 @@ static const ScriptCase cases[] = {
                    "S A 100:abc ack=5 -> payload\n"},
     {"missing-end", "P A 100:abc ack=5\n"
                     "S A 100:ab ack=5\n"
-                    "after 2999\n"
+                    "after 2999 -> q1:0+2\n"
                     "after 1 -> timeout\n"},
     {"cause-once", "P A 100:abc ack=5\n"
                    "P A 100:abc ack=5 flow=1\n"
@@ -360,6 +420,7 @@ static const ScriptCase windows[] = {
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    script_add_cases("/compare/tcp/parts", parts);
     script_add_cases("/compare/tcp", cases);
     script_add_cases("/compare/tcp/window", windows);
     return g_test_run();

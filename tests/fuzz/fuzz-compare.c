@@ -28,6 +28,7 @@ typedef struct Fuzz {
     gint64 now;
     Call call;
     Fate fates[MAX_IDS];
+    guint32 sent[MAX_IDS]; /* bytes of it, in parts */
     guint64 n, waiting;
     guint64 numbers, asked; /* of frames known by digests */
     guint8 secret[NET_DIGEST_SECRET];
@@ -117,6 +118,26 @@ static void on_offset(gpointer user, const NetKey *flow, guint32 seq_delta,
     g_assert_true(seq_delta || ts_delta);
 }
 
+static gboolean on_part(gpointer user, guint64 id, const NetPacket *p,
+                        guint32 at, guint32 len, guint16 window, guint mss)
+{
+    Fuzz *f = user;
+
+    g_assert_cmpuint(id, <, f->n);
+    g_assert_cmpint(f->fates[id], ==, NOTHING);
+    g_assert_true(f->known && (!f->captured || id < f->upto));
+    g_assert_cmpint(p->kind, ==, NET_KIND_TCP);
+    g_assert_cmpuint(at, ==, f->sent[id]);
+    g_assert_true(at + len <= p->payload_len && mss);
+    g_assert_cmpuint(window, <=, p->window);
+    check_packet(p);
+    if (at % 3 == 2) {
+        return FALSE;
+    }
+    f->sent[id] = at + len;
+    return TRUE;
+}
+
 /* What was asked for is answered by a step that says so. */
 static void on_fetch(gpointer user, guint8 iface, guint64 number)
 {
@@ -135,8 +156,8 @@ static void on_done(gpointer user, guint8 iface, guint64 number)
     g_assert_cmpuint(number, <, f->numbers);
 }
 
-static const NetCompareOps ops = {on_release, on_drop,  on_need,
-                                  on_offset,  on_fetch, on_done};
+static const NetCompareOps ops = {on_release, on_drop, on_need, on_offset,
+                                  on_fetch,   on_done, on_part};
 
 /* --- What happens ------------------------------------------------------- */
 

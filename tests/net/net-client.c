@@ -24,7 +24,8 @@
 
 #define COUNT_MAX 4096
 
-static LoadOptions o = {.size = 1 << 20, .stall_s = 30};
+static LoadOptions o = {
+    .size = 1 << 20, .stall_s = 30, .port = SERVICE_HTTP_PORT};
 static int seconds, limit = 3600;
 static char *family;
 static gint64 print_pattern = -1;
@@ -47,6 +48,9 @@ static const GOptionEntry entries[] = {
     COUNT("ping", KIND_PING, "that ping"),
     {"size", 0, 0, G_OPTION_ARG_INT64, &o.size, "of downloads and uploads",
      "BYTES"},
+    {"port", 0, 0, G_OPTION_ARG_INT, &o.port, "of the HTTP server (80)", "N"},
+    {"fresh", 0, 0, G_OPTION_ARG_NONE, &o.fresh,
+     "connect for each exchange, as short sessions do", NULL},
     {"pace", 0, 0, G_OPTION_ARG_INT, &o.pace_ms, "between exchanges (0)", "MS"},
     {"count", 0, 0, G_OPTION_ARG_INT, &o.exchanges,
      "exchanges of each session (no end)", "N"},
@@ -91,7 +95,7 @@ static void parse(int argc, char **argv)
         fail("which sessions?");
     }
     if (o.size < 0 || o.size > (gint64)SERVICE_SIZE_MAX || o.pace_ms < 0 ||
-        o.exchanges < 0 || o.stall_s < 1 || seconds < 0 || limit < 1) {
+        o.exchanges < 0 || o.port < 1 || o.port > 65535 || o.stall_s < 1 || seconds < 0 || limit < 1) {
         fail("a number is out of range");
     }
     o.v4 = !family || !strcmp(family, "4") || !strcmp(family, "both");

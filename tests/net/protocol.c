@@ -208,7 +208,7 @@ static gboolean take_head(Session *s, gsize len)
     const char *length;
 
     if (!g_str_has_prefix(s->in->str, "HTTP/1.1 200 OK\r\n") ||
-        !(length = strstr(s->in->str, "\r\nContent-Length: "))) {
+        !(length = strcasestr(s->in->str, "\r\nContent-Length: "))) {
         session_wrong(s, s->in->len, "\"%.60s\" is no answer", s->in->str);
         session_lost(s, "there was a wrong answer");
         return FALSE;

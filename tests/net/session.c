@@ -200,7 +200,7 @@ void session_done(Session *s)
     if (s->begun_us >= l->mark_us) {
         s->marked = TRUE;
     }
-    if (s->kind == KIND_SHORT) {
+    if (s->kind == KIND_SHORT || l->o.fresh) {
         close_connection(s);
     }
     s->state = STATE_IDLE;
@@ -219,7 +219,7 @@ static void connect_to(Session *s, State state)
     struct sockaddr_storage a;
     gboolean line = s->kind == KIND_ECHO;
     gsize len = session_address(
-        s, FALSE, line ? SERVICE_ECHO_PORT : SERVICE_HTTP_PORT, &a);
+        s, FALSE, line ? SERVICE_ECHO_PORT : (guint16)s->load->o.port, &a);
     int one = 1;
 
     s->state = state;

@@ -81,7 +81,9 @@ typedef struct LoadOptions {
     int counts[KIND_N];
     gint64 size;
     int pace_ms, stall_s, exchanges; /* exchanges 0: no end */
+    int port; /* of HTTP */
     gboolean v4, v6;
+    gboolean fresh; /* a connection for each exchange */
 } LoadOptions;
 
 struct Load {

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Parts of segments that are held.
+ *
+ * netfilter's queue lets a packet go, or not.  So a part of one is sent as a
+ * frame of our own, out of the bridge's interface, which sends it to where the
+ * bridge has learned the destination's address.  The queue does not tell that
+ * address; it is that from which the peer's last frame came.
+ */
+#ifndef COLO_PROXY_PARTIAL_H
+#define COLO_PROXY_PARTIAL_H
+
+#include "netcompare/packet/packet.h"
+
+typedef struct Partial Partial;
+
+/* bridge: an interface's name. */
+Partial *partial_new(const char *bridge, GError **error);
+void partial_free(Partial *p);
+
+/* Of every frame to the guest. */
+void partial_learn(Partial *p, const guint8 *frame, gsize len);
+
+/*
+ * Send the bytes [at, at + len) of what segment carries, with this window.
+ * FALSE: where the peer is was not heard, or the bridge did not take it.
+ */
+gboolean partial_send(Partial *p, const NetPacket *segment, guint32 at,
+                      guint32 len, guint16 window, guint mss);
+
+#endif
