@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SESSION "0123456789abcdef0123456789abcdef"
 #define OTHER   "ffffffffffffffffffffffffffffffff"
@@ -72,16 +73,16 @@ static void connect_control(Cut *t)
     g_assert_nonnull(t->control);
 }
 
-static Cut *cut_new(gboolean tcp)
+static Cut *cut_new(gboolean tcp, const char *more)
 {
     Cut *t = g_new0(Cut, 1);
 
     t->bed = bed_new(tcp);
     t->stores = g_build_filename(t->bed->dir, "stores", NULL);
     t->path = g_build_filename(t->bed->dir, "control", NULL);
-    t->plugin = g_strdup_printf("%s disk=vda=%s folder=%s control=%s",
+    t->plugin = g_strdup_printf("%s disk=vda=%s folder=%s control=%s %s",
                                 g_getenv("COLO_NBDKIT_PLUGIN"), t->bed->target,
-                                t->stores, t->path);
+                                t->stores, t->path, more ? more : "");
     t->bed->plugin = t->plugin;
     bed_start_nbdkit(t->bed);
     connect_control(t);
@@ -120,13 +121,14 @@ static gboolean cut(Cut *t, guint64 epoch, const char *session, GError **error)
 }
 
 /* The secondary's guest's view of some bytes */
-static gboolean secondary_holds(Cut *t, guint64 offset, gsize len, guint8 byte)
+static gboolean secondary_holds(Cut *t, const char *export, guint64 offset,
+                                gsize len, guint8 byte)
 {
     struct nbd_handle *h = nbd_create();
     g_autofree guint8 *buf = g_malloc(len);
     gboolean same = TRUE;
 
-    g_assert_cmpint(nbd_set_export_name(h, "vda/secondary"), ==, 0);
+    g_assert_cmpint(nbd_set_export_name(h, export), ==, 0);
     g_assert_cmpint(nbd_connect_unix(h, t->bed->socket), ==, 0);
     g_assert_cmpint(nbd_pread(h, buf, len, offset, 0), ==, 0);
     nbd_close(h);
@@ -138,7 +140,7 @@ static gboolean secondary_holds(Cut *t, guint64 offset, gsize len, guint8 byte)
 
 static void test_checkpoint(void)
 {
-    g_autoptr(Cut) t = cut_new(FALSE);
+    g_autoptr(Cut) t = cut_new(FALSE, NULL);
     Bed *b = t->bed;
     const guint8 *state;
     gint64 paused = 0;
@@ -167,15 +169,76 @@ static void test_checkpoint(void)
         bed_io(b, after);
         epoch_command(t, "disk-commit", epoch);
         epoch_command(t, "disk-load", epoch);
-        g_assert_true(secondary_holds(t, 8 << 20, 1 << 20, epoch));
+        g_assert_true(
+            secondary_holds(t, "vda/secondary", 8 << 20, 1 << 20, epoch));
     }
     g_assert_true(
         colo_disk_attach_detach(b->a, g_get_monotonic_time() + BED_WAIT, NULL));
 }
 
+static void test_two(void)
+{
+    static const ColoDiskSpec specs[] = {{"vda", NULL}, {"vdb", "disk1"}};
+    g_autoptr(GError) error = NULL;
+    g_autofree char *image = NULL, *param = NULL, *devices = NULL;
+    g_autoptr(JsonNode) node = NULL;
+    g_autoptr(Cut) t = NULL;
+    ColoDiskInfo info;
+    Bed *b;
+
+    image = g_strdup_printf("%s/colo-attach-%d", g_get_tmp_dir(), getpid());
+    g_assert_true(g_file_set_contents(image, "", 0, NULL));
+    g_assert_cmpint(truncate(image, 32 << 20), ==, 0);
+    param = g_strdup_printf("disk=vdb=%s", image);
+    t = cut_new(FALSE, param);
+    b = t->bed;
+    devices = g_strdup_printf(
+        "-blockdev raw,node-name=vda,file.driver=file,file.filename=%s "
+        "-blockdev null-co,node-name=vdb,size=33554432,read-zeroes=on "
+        "-device virtio-blk-pci,drive=vdb,id=disk1",
+        b->source);
+    bed_start_qemu(b, devices);
+    b->a = colo_disk_attach_new(b->vm, &b->peer, specs, 2, &error);
+    g_assert_no_error(error);
+    colo_disk_attach_start(b->a, TRUE);
+    bed_wait_synced(b);
+    colo_disk_attach_info(b->a, 1, &info);
+    g_assert_cmpstr(info.name, ==, "vdb");
+    g_assert_cmpuint(info.size, ==, 32 << 20);
+
+    /* A second one that is lost is lost for both. */
+    bed_kill_nbdkit(b, SIGKILL);
+    node = bed_call(b, "human-monitor-command",
+                    "{\"command-line\": \"qemu-io -d /machine/peripheral/"
+                    "disk1/virtio-backend \\\"write -P 5 1M 64k\\\"\"}");
+    colo_disk_attach_info(b->a, 0, &info);
+    g_assert_cmpint(info.state, ==, COLO_DISK_SYNCED);
+    colo_disk_attach_info(b->a, 1, &info);
+    g_assert_cmpint(info.state, ==, COLO_DISK_LOST);
+    g_assert_false(colo_disk_attach_is_synced(b->a));
+    g_assert_nonnull(strstr(colo_disk_attach_why(b->a), "vdb"));
+    bed_start_nbdkit(b);
+    connect_control(t);
+    control(t, "disk-session", "{\"session\": \"" SESSION "\"}");
+    bed_wait_synced(b);
+    wait_ready(t, FALSE);
+    wait_ready(t, TRUE);
+    bed_io(b, "write -P 6 1M 64k");
+    g_assert_true(cut(t, 1, SESSION, &error));
+    epoch_command(t, "disk-commit", 1);
+    epoch_command(t, "disk-load", 1);
+    g_assert_true(secondary_holds(t, "vda/secondary", 1 << 20, 65536, 6));
+    /* null-co has forgotten what was written to it: its copy is zero. */
+    g_assert_true(secondary_holds(t, "vdb/secondary", 1 << 20, 65536, 0));
+    g_assert_true(colo_disk_attach_detach(
+        b->a, g_get_monotonic_time() + BED_WAIT, &error));
+    bed_assert_clean(b);
+    unlink(image);
+}
+
 static void test_refused(void)
 {
-    g_autoptr(Cut) t = cut_new(FALSE);
+    g_autoptr(Cut) t = cut_new(FALSE, NULL);
     g_autoptr(GError) error = NULL;
 
     g_assert_false(cut(t, 1, OTHER, &error));
@@ -193,7 +256,7 @@ static void test_refused(void)
 
 static void test_lost(void)
 {
-    g_autoptr(Cut) t = cut_new(FALSE);
+    g_autoptr(Cut) t = cut_new(FALSE, NULL);
     g_autoptr(GError) error = NULL;
 
     /* It dies while nothing is asked of it. */
@@ -221,7 +284,7 @@ static void test_lost(void)
 
 static void test_silent(void)
 {
-    g_autoptr(Cut) t = cut_new(TRUE);
+    g_autoptr(Cut) t = cut_new(TRUE, NULL);
     g_autoptr(GError) error = NULL;
     gint64 start = g_get_monotonic_time();
 
@@ -277,7 +340,7 @@ static int compare(gconstpointer a, gconstpointer b)
 /* How long the pause has to wait for it */
 static void test_latency(void)
 {
-    g_autoptr(Cut) t = cut_new(TRUE);
+    g_autoptr(Cut) t = cut_new(TRUE, NULL);
     gint64 us[500];
 
     for (guint i = 0; i < G_N_ELEMENTS(us); i++) {
@@ -306,6 +369,7 @@ int main(int argc, char **argv)
         return 0;
     }
     g_test_add_func("/cut/checkpoint", test_checkpoint);
+    g_test_add_func("/cut/two", test_two);
     g_test_add_func("/cut/refused", test_refused);
     g_test_add_func("/cut/lost", test_lost);
     g_test_add_func("/cut/silent", test_silent);
