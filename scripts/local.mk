@@ -10,9 +10,9 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 	--errors-for-leak-kinds=definite --show-leak-kinds=definite \
 	--fair-sched=yes --suppressions=$(abs_top_srcdir)/tests/valgrind.supp
 # Those that do not race against a real process's speed, nor take minutes there
-VALGRIND_TESTS = ^tests/(test-bitmap|common/|ft/|$(VALGRIND_MORE))[^.]*$$$$
+VALGRIND_TESTS = ^tests/(test-bitmap|common/|ft/|$(VALGRIND_MORE))[^.]*$$
 VALGRIND_MORE = store/test-(index|log|sto|surv)|$(VALGRIND_LINK)
-VALGRIND_LINK = link/test-(wire|reader|link(-faults|$$$$))
+VALGRIND_LINK = link/test-(wire|reader|link(-faults|$$))
 
 print-tests:
 	@printf '%s\n' $(TESTS)

@@ -111,6 +111,9 @@ int store_base_zero(StoreBase *b, guint64 off, guint64 len, gboolean punch)
     int hole = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
     int r = allocate(b->fd, punch ? hole : zero, off, len);
 
+    if (r == -ENOSPC && !punch) {
+        r = allocate(b->fd, hole, off, len); /* that it reads so comes first */
+    }
     /* EINVAL: a device wants whole sectors */
     if (r == -EOPNOTSUPP || r == -EINVAL) {
         r = allocate(b->fd, punch ? zero : hole, off, len);

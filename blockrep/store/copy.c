@@ -30,6 +30,10 @@ static int pace(Copy *c, guint64 bytes)
     }
     g_mutex_lock(&s->lock);
     s->merged_bytes += bytes;
+    if (s->may_reach) {
+        s->may_reach += bytes / 2;
+        g_cond_broadcast(&s->changed);
+    }
     while (!r) {
         if (s->quit || s->merge_hold) {
             r = -ECANCELED;

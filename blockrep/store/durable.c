@@ -56,15 +56,21 @@ int store_sync_base(ColoStore *s)
 
 int store_sync_folder(ColoStore *s)
 {
-    gboolean dirty;
+    guint64 made;
 
     g_mutex_lock(&s->lock);
-    dirty = s->folder_dirty;
-    s->folder_dirty = FALSE;
+    made = s->names_made;
+    if (s->names_synced >= made) {
+        g_mutex_unlock(&s->lock);
+        return 0;
+    }
     g_mutex_unlock(&s->lock);
-    if (dirty && fsync(s->folder) < 0) {
+    if (fsync(s->folder) < 0) {
         return sync_failed(s, "the folder", errno);
     }
+    g_mutex_lock(&s->lock);
+    s->names_synced = MAX(s->names_synced, made);
+    g_mutex_unlock(&s->lock);
     return 0;
 }
 

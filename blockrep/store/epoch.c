@@ -60,7 +60,7 @@ static int may_seal(ColoStore *s, guint64 epoch)
     if (s->state == COLO_STORE_PROMOTED) {
         return -EROFS;
     }
-    if (s->error) {
+    if (s->error || s->merge_error) {
         return -EIO;
     }
     if (epoch <= s->epoch) {
@@ -99,8 +99,21 @@ static void move_pending(ColoStore *s, guint64 epoch)
     }
 }
 
+/* Those older than the one that is loaded are of no use any more. */
+static void forget_hollow(ColoStore *s)
+{
+    guint n = 0;
+
+    while (n < s->hollow->len &&
+           g_array_index(s->hollow, guint64, n) <= s->loaded) {
+        n++;
+    }
+    g_array_remove_range(s->hollow, 0, n);
+}
+
 int colo_store_seal(ColoStore *s, guint64 epoch)
 {
+    guint had;
     int r;
 
     g_mutex_lock(&s->control);
@@ -116,7 +129,14 @@ int colo_store_seal(ColoStore *s, guint64 epoch)
     } else {
         store_drain(s, &store_layers_top(s->pending)->inflight);
     }
+    had = s->sealed->len;
     move_pending(s, epoch);
+    if (s->sealed->len == had) {
+        g_array_append_val(s->hollow, epoch);
+        if (s->hollow->len > STORE_MAX_LAYERS) {
+            g_array_remove_index(s->hollow, 0);
+        }
+    }
     s->before = s->epoch;
     s->epoch = epoch;
     s->state = COLO_STORE_STANDBY;
@@ -154,6 +174,10 @@ int colo_store_unseal(ColoStore *s, guint64 epoch)
         g_ptr_array_insert(s->pending, 0, l);
     }
     g_ptr_array_set_size(s->sealed, (gint)from);
+    if (s->hollow->len &&
+        g_array_index(s->hollow, guint64, s->hollow->len - 1) == epoch) {
+        g_array_set_size(s->hollow, s->hollow->len - 1);
+    }
     s->epoch = s->before;
     s->durable = MIN(s->durable, s->epoch);
     s->state = s->epoch ? COLO_STORE_STANDBY : COLO_STORE_EMPTY;
@@ -173,6 +197,11 @@ static gboolean is_sealed(ColoStore *s, guint64 epoch)
         const StoreLayer *l = s->sealed->pdata[i];
 
         if (l->epoch == epoch && epoch >= s->loaded) {
+            return TRUE;
+        }
+    }
+    for (guint i = 0; i < s->hollow->len; i++) {
+        if (g_array_index(s->hollow, guint64, i) == epoch) {
             return TRUE;
         }
     }
@@ -228,6 +257,7 @@ int colo_store_load(ColoStore *s, guint64 epoch)
         g_ptr_array_add(s->active, store_take_spare(s));
     }
     s->loaded = epoch;
+    forget_hollow(s);
     r = save(s);
     if (!r) {
         s->merge_to = epoch;
@@ -266,11 +296,11 @@ int colo_store_promote_notify(ColoStore *s, void (*survives)(gpointer user),
 
     begin(s);
     if (s->state == COLO_STORE_PROMOTED) {
-        end(s, 0);
+        r = end(s, s->survivor && !s->error ? 0 : -EIO);
         if (survives) {
             survives(user);
         }
-        return 0;
+        return r;
     }
     if (!s->loaded) {
         return end(s, -ENOENT); /* there is nothing to take over */
@@ -293,6 +323,7 @@ int colo_store_promote_notify(ColoStore *s, void (*survives)(gpointer user),
     g_mutex_unlock(&s->lock);
     r = r ? r : store_state_sync(s->statefile);
     g_mutex_lock(&s->lock);
+    r = !r && s->error ? -EIO : r; /* another thread's sync may have failed */
     if (r) {
         store_break(s, "the takeover is not durable: %s", g_strerror(-r));
     } else {
@@ -331,6 +362,7 @@ int colo_store_reset(ColoStore *s)
     s->state = COLO_STORE_EMPTY;
     s->direct = TRUE;
     s->epoch = s->before = s->loaded = s->merge_to = s->durable = 0;
+    g_array_set_size(s->hollow, 0);
     s->based = s->lost = FALSE;
     s->base_written++;
     s->serial++;

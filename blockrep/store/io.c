@@ -114,8 +114,16 @@ static int admit(ColoStore *s, ColoStoreView v)
         if (v == COLO_STORE_PRIMARY && s->state == COLO_STORE_PROMOTED) {
             return -ESHUTDOWN;
         }
+        if (v == COLO_STORE_PRIMARY && s->merge_error) {
+            return -EIO;
+        }
         if (v == COLO_STORE_PRIMARY && s->full) {
             return -ENOSPC;
+        }
+        if (v == COLO_STORE_SECONDARY && s->may_reach && !s->direct &&
+            store_layers_top(s->active)->log->end > s->may_reach) {
+            g_cond_wait(&s->changed, &s->lock);
+            continue;
         }
         if (s->index_bytes < s->o.max_index_bytes) {
             return 0;
@@ -152,6 +160,10 @@ static int write_base(ColoStore *s, StoreRecord *r, const void *data)
             : store_base_zero(&s->base, r->off, r->len, r->kind == STORE_PUNCH);
     g_mutex_lock(&s->lock);
     s->base_written++;
+    if (e == -ENOSPC || e == -EDQUOT || e == -EFBIG) {
+        e = -ENOSPC;
+        store_is_full(s, s->base_path);
+    }
     write_ended(s, &s->base_inflight);
     return e;
 }
@@ -188,7 +200,7 @@ static int append(ColoStore *s, ColoStoreView v, StoreRecord *r,
         }
     } else if (e == -ENOSPC || e == -EDQUOT || e == -EFBIG) {
         e = -ENOSPC;
-        store_is_full(s);
+        store_is_full(s, s->folder_path);
     }
     write_ended(s, &l->inflight);
     store_layer_unref(s, l);
@@ -277,6 +289,9 @@ int colo_store_flush(ColoStore *s, ColoStoreView v)
     g_mutex_unlock(&s->lock);
     r = !r && wait ? store_sync_view(s, v) : r;
     g_mutex_lock(&s->lock);
+    if (!r && wait && s->error) {
+        r = -EIO; /* the kernel tells of lost pages once, not each thread */
+    }
     leave(s);
     g_mutex_unlock(&s->lock);
     return r;

@@ -60,14 +60,14 @@ void store_break(ColoStore *s, const char *fmt, ...)
     }
 }
 
-void store_is_full(ColoStore *s)
+void store_is_full(ColoStore *s, const char *where)
 {
     if (!s->full) {
         s->full = TRUE;
         store_tell(s, "enospc",
                    "the file system of %s is full: the primary's writes are "
                    "refused until there is room",
-                   s->folder_path);
+                   where);
     }
 }
 
@@ -89,7 +89,7 @@ void store_look_at_space(ColoStore *s)
 
     g_mutex_lock(&s->lock);
     if (room < reserve) {
-        store_is_full(s);
+        store_is_full(s, s->folder_path);
     } else if (s->full && room >= 2 * reserve) {
         s->full = FALSE;
         store_tell(s, "space", "there is room in %s again", s->folder_path);
@@ -111,7 +111,7 @@ static int make_spare(ColoStore *s)
     if (!r) {
         g_mutex_lock(&s->lock);
         g_ptr_array_add(s->spares, log);
-        s->folder_dirty = TRUE;
+        s->names_made++;
         g_mutex_unlock(&s->lock);
     }
     return r;
@@ -167,7 +167,7 @@ static guint64 spare_room(ColoStore *s)
 static void bury(ColoStore *s, StoreLayer *l)
 {
     StoreLog *log = g_steal_pointer(&l->log);
-    gboolean wanted;
+    gboolean wanted, broken;
     guint64 room;
 
     store_layer_destroy(l);
@@ -175,7 +175,12 @@ static void bury(ColoStore *s, StoreLayer *l)
     room = s->full ? STORE_LOG_START : spare_room(s);
     wanted = !s->quit && s->spares->len < STORE_SPARES &&
              (room > STORE_LOG_START || s->spares->len < 2);
+    broken = s->error != NULL;
     g_mutex_unlock(&s->lock);
+    if (broken) {
+        store_log_close(log);
+        return;
+    }
     if (!wanted || store_log_recycle(log, MAX(room, STORE_LOG_START))) {
         remove_log(s, log);
         return;

@@ -142,9 +142,17 @@ int store_log_write(StoreLog *log, StoreRecord *r, const void *data)
         {(void *)padding, size - sizeof(h) - len},
     };
 
+    int e;
+
     r->data_sum = len ? store_data_sum(data, len) : 0;
     store_record_encode(h, log->id, r);
-    return store_pwritev(log->fd, v, G_N_ELEMENTS(v), r->pos);
+    e = store_pwritev(log->fd, v, G_N_ELEMENTS(v), r->pos);
+    if (e) {
+        /* What counts as none must not be found whole, but for its padding. */
+        memset(h, 0, sizeof(h));
+        store_pwrite(log->fd, h, sizeof(h), r->pos);
+    }
+    return e;
 }
 
 int store_log_read(const StoreLog *log, const StoreRun *run, void *buf)

@@ -12,7 +12,13 @@
  *
  * After a promote each round begins by giving the survivor a new log to write
  * to, and then merges the old one.  When one holds little, its writes wait
- * while that is merged, and from then on they go straight to base.
+ * while that is merged, and from then on they go straight to base.  A survivor
+ * that writes faster than merging can follow is slowed down after some rounds:
+ * to half of merging's speed, so that each round has half as much to do.
+ *
+ * The survivor's logs are on the disk before they are merged: a flush that
+ * comes when they have left the lists does not bring them there, yet until the
+ * state is, a replay of parts of them would put older data above base.
  */
 #include "blockrep/store/store-priv.h"
 #include "colo/log.h"
@@ -21,9 +27,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { MAX_LAYERS = 64 }; /* of one round */
+enum {
+    MAX_LAYERS = 64, /* of one round */
+    MAX_BEHIND = 8,  /* logs of the survivor that wait; then it gets no more */
+};
 guint store_merge_ms = 250;
-#define LAST_ROUND ((guint64)4 << 20)
+guint store_free_rounds = 8;
+#define LAST_ROUND ((guint64)8 << 20)
+/* What the survivor may write in any case while a round catches up with it:
+ * twice that, and a record, are less than LAST_ROUND. */
+#define SLACK ((guint64)2 << 20)
 
 static guint mergeable(ColoStore *s)
 {
@@ -68,19 +81,35 @@ static void forget(ColoStore *s, GPtrArray *layers, GPtrArray *gone)
     }
 }
 
+/* The state without merged layers is on the disk, or nobody knows. */
+static int sync_state(ColoStore *s)
+{
+    int r = store_state_sync(s->statefile);
+
+    if (r) {
+        g_mutex_lock(&s->lock);
+        store_break(s, "cannot bring the store's state to the disk: %s",
+                    g_strerror(-r));
+        g_mutex_unlock(&s->lock);
+    }
+    return r;
+}
+
 /* Steps 1 to 4; layers' references are taken over.  last: writes wait. */
 static int merge_layers(ColoStore *s, GPtrArray *layers, gboolean last)
 {
     g_autoptr(GPtrArray) gone = g_ptr_array_new();
-    int r =
-        store_copy_to_base(s, (StoreLayer **)layers->pdata, layers->len, last);
+    int r = 0;
 
+    for (guint i = 0; i < layers->len && s->survivor && !r; i++) {
+        r = store_sync_layer(s, layers->pdata[i]);
+    }
+    r = r ? r
+          : store_copy_to_base(s, (StoreLayer **)layers->pdata, layers->len,
+                               last || s->may_reach);
+    /* If that fails the round writes all of it again: nothing is lost. */
     if (!r && fdatasync(s->base.fd) < 0) {
         r = -errno;
-        g_mutex_lock(&s->lock);
-        store_break(s, "cannot bring the image to the disk: %s",
-                    g_strerror(-r));
-        g_mutex_unlock(&s->lock);
     }
     if (!r) {
         g_mutex_lock(&s->control);
@@ -90,7 +119,7 @@ static int merge_layers(ColoStore *s, GPtrArray *layers, gboolean last)
         g_mutex_unlock(&s->lock);
         r = store_save(s);
         g_mutex_unlock(&s->control);
-        r = r ? r : store_state_sync(s->statefile);
+        r = r ? r : sync_state(s);
     }
     g_mutex_lock(&s->lock);
     store_layers_drop(s, layers);
@@ -121,10 +150,11 @@ static int rotate(ColoStore *s)
         g_mutex_lock(&s->lock);
         next = s->next_active = store_take_spare(s);
         g_mutex_unlock(&s->lock);
-        r = fdatasync(next->log->fd) < 0 ? -errno : store_sync_folder(s);
+        r = store_sync_layer(s, next);
+        r = r ? r : store_sync_folder(s);
         r = r ? r : store_save(s);
     }
-    r = r ? r : store_state_sync(s->statefile);
+    r = r ? r : sync_state(s);
     g_mutex_lock(&s->lock);
     s->next_active = NULL;
     if (r && next) {
@@ -133,6 +163,9 @@ static int rotate(ColoStore *s)
         StoreLayer *old = store_layers_top(s->active);
 
         g_ptr_array_add(s->active, next);
+        s->may_reach =
+            s->merge_rounds > store_free_rounds ? STORE_LOG_START + SLACK : 0;
+        g_cond_broadcast(&s->changed);
         store_drain(s, &old->inflight);
         old->frozen = TRUE;
     }
@@ -167,19 +200,20 @@ static int last_round(ColoStore *s)
 static int survivor_round(ColoStore *s)
 {
     g_autoptr(GPtrArray) layers = g_ptr_array_new();
-    guint64 limit = LAST_ROUND << MIN(s->merge_rounds, 16), held;
-    gboolean last;
+    guint64 held;
+    gboolean last, behind;
     int r;
 
     g_mutex_lock(&s->lock);
     held = store_layers_top(s->active)->log->end;
-    last = !s->sealed->len && s->active->len == 1 && held <= limit;
+    last = !s->sealed->len && s->active->len == 1 && held <= LAST_ROUND;
+    behind = s->active->len > MAX_BEHIND;
     s->merge_rounds++;
     g_mutex_unlock(&s->lock);
     if (last) {
         return last_round(s);
     }
-    r = held > STORE_LOG_START ? rotate(s) : 0;
+    r = held > STORE_LOG_START && !behind ? rotate(s) : 0;
     if (r) {
         return r;
     }
@@ -190,16 +224,33 @@ static int survivor_round(ColoStore *s)
     return layers->len ? merge_layers(s, layers, FALSE) : 0;
 }
 
-/* With the lock.  The image may lie on another file system than the logs. */
-static void failed(ColoStore *s, int r, int before)
+/*
+ * With the lock: a round ended so.  The image may lie on another file system
+ * than the logs.  Where it cannot be written the layers stay: all is read as
+ * before, and a survivor goes on; only checkpoints are refused.
+ */
+static void ended(ColoStore *s, int r)
 {
+    int before = s->merge_result;
+
+    s->merge_result = r;
+    if (!r) {
+        if (before && before != -ECANCELED) {
+            store_tell(s, "space", "the image takes epochs again");
+        }
+        g_clear_pointer(&s->merge_error, g_free);
+        return;
+    }
+    s->may_reach = 0; /* nobody catches up */
     if (r == -ENOSPC || r == -EDQUOT) {
         if (r != before) {
             store_tell(s, "enospc",
                        "there is no room to merge epochs into the image");
         }
-    } else if (r != -ECANCELED) {
-        store_break(s, "cannot merge into the image: %s", g_strerror(-r));
+    } else if (r != -ECANCELED && !s->error && !s->merge_error) {
+        s->merge_error = g_strdup_printf(
+            "cannot merge epochs into the image: %s", g_strerror(-r));
+        store_tell(s, "error", "%s", s->merge_error);
     }
 }
 
@@ -213,14 +264,14 @@ static gpointer merger(gpointer user)
     g_mutex_lock(&s->lock);
     while (!s->quit) {
         gboolean survivor = is_survivor(s);
-        int r, before;
+        int r;
 
         if (s->merge_hold || s->error || !store_has_to_merge(s)) {
             g_cond_wait(&s->changed, &s->lock);
             continue;
         }
         if (next > g_get_monotonic_time() &&
-            (s->merge_error || (!s->merge_now && !survivor))) {
+            (s->merge_result || (!s->merge_now && !survivor))) {
             g_cond_wait_until(&s->changed, &s->lock, next);
             continue;
         }
@@ -229,11 +280,7 @@ static gpointer merger(gpointer user)
         r = survivor ? survivor_round(s) : standby_round(s);
         g_mutex_lock(&s->lock);
         s->merging = s->merge_now = FALSE;
-        before = s->merge_error;
-        s->merge_error = r;
-        if (r) {
-            failed(s, r, before);
-        }
+        ended(s, r);
         next = g_get_monotonic_time() +
                (r ? STORE_SPACE_MS : (gint64)store_merge_ms) *
                    G_TIME_SPAN_MILLISECOND;
@@ -272,14 +319,14 @@ int colo_store_merge(ColoStore *s)
     int r = 0;
 
     g_mutex_lock(&s->lock);
-    s->merge_error = 0;
+    s->merge_result = 0;
     for (;;) {
         if (s->error || s->quit) {
             r = s->error ? -EIO : -ESHUTDOWN;
             break;
         }
-        if (s->merge_error && s->merge_error != -ECANCELED) {
-            r = s->merge_error;
+        if (s->merge_result && s->merge_result != -ECANCELED) {
+            r = s->merge_result;
             break;
         }
         if (!s->merging && !store_has_to_merge(s) &&

@@ -115,6 +115,7 @@ static void cut_at(Recovery *rec, const StoreLayerInfo *info)
             break;
         }
         g_ptr_array_set_size(s->sealed, (gint)s->sealed->len - 1);
+        s->index_bytes -= store_index_bytes(l->index);
         store_layer_destroy(l);
     }
     rec->cut = TRUE;

@@ -39,7 +39,7 @@ void colo_store_status(ColoStore *s, ColoStoreStatus *st)
         .full = s->full,
         .merged = s->direct && s->state == COLO_STORE_PROMOTED,
         .lost = s->lost,
-        .error = g_strdup(s->error),
+        .error = g_strdup(s->error ? s->error : s->merge_error),
     };
     for (guint i = 0; i < s->sealed->len; i++) {
         const StoreLayer *l = s->sealed->pdata[i];

@@ -21,6 +21,8 @@ enum {
 };
 /* Epochs are made durable, and merged, this often at most; tests hurry. */
 extern guint store_sync_ms, store_merge_ms;
+/* Rounds of merging after a promote before the survivor is slowed down */
+extern guint store_free_rounds;
 /* A write waits so long for room in the index, then it is refused. */
 extern guint store_index_wait_ms;
 /* Of the blocks of old logs, for new ones: writing over is cheap. */
@@ -79,24 +81,30 @@ struct ColoStore {
     guint serial;                         /* of changes that take epochs back */
     GPtrArray *sealed, *pending, *active; /* StoreLayer, from the bottom;
                           the last of pending and active is written to */
-    GPtrArray *spares;                    /* StoreLog */
-    GPtrArray *dead;  /* StoreLayer without refs, for the keeper */
-    gboolean gate[2]; /* writes of this view wait for a moment */
+    /* guint64, ascending: sealed, not loaded, and nothing was written to them
+     */
+    GArray *hollow;
+    GPtrArray *spares; /* StoreLog */
+    GPtrArray *dead;   /* StoreLayer without refs, for the keeper */
+    gboolean gate[2];  /* writes of this view wait for a moment */
     guint base_inflight;
     guint64 base_written, base_synced; /* counts of writes */
-    gboolean folder_dirty;             /* names that are not on the disk yet */
+    guint64 names_made, names_synced;
     gsize index_bytes;
     gboolean index_told;
     guint64 appended; /* since free space was looked at */
     gboolean full;
     guint64 merged_bytes;
-    char *error;
-    GQueue events; /* StoreEvent, for the keeper to tell */
+    char *error;       /* fatal: what was written may not be found again */
+    char *merge_error; /* merging failed; it is tried again */
+    GQueue events;     /* StoreEvent, for the keeper to tell */
     gboolean quit, merge_now, merging;
     guint merge_hold;
     StoreLayer *next_active; /* known on disk, not written to yet */
     guint merge_rounds;      /* since the promote */
-    int merge_error;         /* of the last round */
+    guint64 may_reach; /* the end of the survivor's log, while merging has to
+                          catch up with it */
+    int merge_result;  /* of the last round */
 };
 
 /* --- layer.c; the caller holds the lock ------------------------------------
@@ -131,10 +139,13 @@ StoreLayer *store_take_spare(ColoStore *s);
 /* With the lock: the keeper tells the owner. */
 void store_tell(ColoStore *s, const char *what, const char *fmt, ...)
     G_GNUC_PRINTF(3, 4);
-/* With the lock: something that cannot be repaired. */
+/*
+ * With the lock: something that cannot be repaired.  No log is used again or
+ * removed from now on, for the state on the disk may be an old one.
+ */
 void store_break(ColoStore *s, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 /* With the lock: a write found the file system full. */
-void store_is_full(ColoStore *s);
+void store_is_full(ColoStore *s, const char *where);
 /* Without: look whether there is room. */
 void store_look_at_space(ColoStore *s);
 

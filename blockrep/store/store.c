@@ -18,12 +18,26 @@ void colo_store_options_default(ColoStoreOptions *o)
     };
 }
 
+/* A survivor's logs are of no use if a power loss takes their folder. */
+static int sync_parent(const char *path)
+{
+    g_autofree char *parent = g_path_get_dirname(path);
+    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int r = fd < 0 ? -1 : fsync(fd);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return r;
+}
+
 static gboolean open_folder(ColoStore *s, GError **error)
 {
     const char *doing = "make the folder";
     int e;
 
-    if (g_mkdir_with_parents(s->folder_path, 0700) < 0) {
+    if (g_mkdir_with_parents(s->folder_path, 0700) < 0 ||
+        sync_parent(s->folder_path) < 0) {
         goto fail;
     }
     doing = "open the folder";
@@ -61,6 +75,7 @@ static void store_free(ColoStore *s)
     free_layers(s->pending);
     free_layers(s->active);
     free_layers(s->dead);
+    g_array_unref(s->hollow);
     g_ptr_array_unref(s->spares);
     store_state_close(s->statefile);
     if (s->lock_fd >= 0) {
@@ -74,6 +89,7 @@ static void store_free(ColoStore *s)
     g_mutex_clear(&s->lock);
     g_cond_clear(&s->changed);
     g_free(s->error);
+    g_free(s->merge_error);
     g_free(s->base_path);
     g_free(s->folder_path);
     g_free(s);
@@ -97,6 +113,7 @@ ColoStore *colo_store_open(const ColoStoreOptions *o, GError **error)
     s->sealed = g_ptr_array_new();
     s->pending = g_ptr_array_new();
     s->active = g_ptr_array_new();
+    s->hollow = g_array_new(FALSE, FALSE, sizeof(guint64));
     s->spares = g_ptr_array_new();
     s->dead = g_ptr_array_new();
     if (!store_base_open(&s->base, s->base_path, TRUE, error) ||

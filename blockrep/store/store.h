@@ -83,8 +83,9 @@ typedef struct ColoStoreOptions {
     gsize max_index_bytes;   /* 256 MiB */
     gsize merge_bytes_per_s; /* 0: as fast as it can, idle I/O priority */
     /*
-     * From a thread of the store's: the folder is full or has room again, a
-     * checkpoint would help, all is merged after a promote, the store broke.
+     * From a thread of the store's: the folder or the image is full, or takes
+     * writes again, a checkpoint would help, all is merged after a promote, the
+     * image cannot be written or the store broke.
      * what: "enospc", "space", "index", "merged", "error".
      */
     void (*event)(gpointer user, const char *what, const char *detail);
@@ -134,8 +135,8 @@ int colo_store_extents(ColoStore *s, ColoStoreView v, guint64 len,
 /*
  * epoch: of the checkpoint, larger than all before.  0, -EEXIST for one that is
  * sealed already, -EINVAL for an older one, -EROFS after a promote, -EIO if the
- * store broke.  Writes under way when it is called may land on either side: the
- * caller has stopped them.
+ * store broke or cannot write to the image.  Writes under way when it is called
+ * may land on either side: the caller has stopped them.
  */
 int colo_store_seal(ColoStore *s, guint64 epoch);
 /*
@@ -159,8 +160,9 @@ int colo_store_reset(ColoStore *s);
  * The survivor's disk, as the SVM's view shows it: epochs that are not loaded
  * go.  -ENOENT: none is loaded.  The other view answers -ESHUTDOWN from now on.
  * Durable on return: what active holds, and that it was
- * promoted.  Everything is merged into base in the background; when that is
- * done base alone is the disk, and event("merged") says so.
+ * promoted.  -EIO: it is taken over, but that cannot be said.  Everything is
+ * merged into base in the background; when that is done base alone is the disk,
+ * and event("merged") says so.
  */
 int colo_store_promote(ColoStore *s);
 /*
@@ -185,7 +187,7 @@ typedef struct ColoStoreStatus {
     gboolean merged; /* promoted, and base alone is the disk */
     gboolean lost;   /* the host went down since the last seal: what was
                         pending is gone, copy that again */
-    char *error;     /* why it is broken; NULL; free with g_free */
+    char *error;     /* why no checkpoint is taken; NULL; free with g_free */
 } ColoStoreStatus;
 void colo_store_status(ColoStore *s, ColoStoreStatus *st);
 const char *colo_store_state_name(ColoStoreState state);

@@ -7,6 +7,7 @@ STORE_TESTS = \
 	tests/store/test-store \
 	tests/store/test-survivor \
 	tests/store/test-damage \
+	tests/store/test-faults \
 	tests/store/test-limits \
 	tests/store/test-threads \
 	tests/store/test-model
@@ -33,7 +34,12 @@ tests_store_test_limits_LDADD = $(STORE_TEST_LIBS)
 tests_store_test_threads_SOURCES = tests/store/test-threads.c
 tests_store_test_threads_LDADD = $(STORE_TEST_LIBS)
 
-# The linker puts the model's disk below the store.
+# The linker puts disks below the store that fail, or lose what they cached.
+tests_store_test_faults_SOURCES = tests/store/test-faults.c \
+	tests/store/faults.h tests/store/faults.c
+tests_store_test_faults_LDADD = $(STORE_TEST_LIBS)
+tests_store_test_faults_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pwritev \
+	-Wl,--wrap=fdatasync -Wl,--wrap=fallocate
 tests_store_test_model_SOURCES = tests/store/test-model.c \
 	tests/store/model.h tests/store/model.c tests/store/model-disk.c
 tests_store_test_model_LDADD = $(STORE_TEST_LIBS)
@@ -58,3 +64,8 @@ tests_fuzz_fuzz_store_CPPFLAGS = $(tests_fuzz_replay_store_CPPFLAGS)
 tests_fuzz_fuzz_store_LDADD = $(tests_fuzz_replay_store_LDADD)
 tests_fuzz_fuzz_store_LDFLAGS = $(FUZZ_LINK)
 endif
+
+# How fast it is; run by hand: tests/bench/store-speed
+check_PROGRAMS += tests/bench/store-speed
+tests_bench_store_speed_SOURCES = tests/bench/store-speed.c
+tests_bench_store_speed_LDADD = libcolostore.la $(UNIT_LIBS)

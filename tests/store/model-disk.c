@@ -150,8 +150,11 @@ static void sync_names(const char *live, const char *shadow)
     }
 }
 
+/* One at a time: else one could put back what it read before the other. */
 static void sync_to_shadow(int fd)
 {
+    static GMutex lock;
+    g_autoptr(GMutexLocker) locked = g_mutex_locker_new(&lock);
     g_autofree char *live = NULL;
     g_autofree char *shadow = shadow_of(fd, &live);
 

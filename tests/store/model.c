@@ -320,6 +320,9 @@ static void standby_after_power_loss(Model *m, ColoStore *s,
     if (m->op.kind == OP_RESET && st->state == COLO_STORE_EMPTY) {
         m->durable = 0; /* so did this */
     }
+    if (m->op.kind == OP_UNSEAL && st->epoch != m->op.epoch) {
+        m->durable = MIN(m->durable, m->before); /* or this */
+    }
     g_assert_cmpuint(st->epoch, >=, m->durable);
     g_assert_cmpuint(st->loaded, ==, st->epoch);
     g_assert_true(st->lost || m->state == COLO_STORE_EMPTY);

@@ -122,6 +122,25 @@ static void test_truncated(Fixture **fp, gconstpointer unused)
     g_assert_false(check(f, NULL));
 }
 
+/* The state says so; returns the path of the log of the nth layer. */
+static char *close_with_durable(Fixture *f, guint64 durable, guint n)
+{
+    char *path;
+
+    g_mutex_lock(&f->s->control); /* the keeper does not get on */
+    g_mutex_lock(&f->s->lock);
+    f->s->durable = durable;
+    path = log_path(f, n);
+    g_mutex_unlock(&f->s->lock);
+    g_assert_cmpint(store_save(f->s), ==, 0);
+    g_mutex_lock(&f->s->lock);
+    store_break(f->s, "for this test"); /* nothing more is saved */
+    g_mutex_unlock(&f->s->lock);
+    g_mutex_unlock(&f->s->control);
+    fixture_close(f);
+    return path;
+}
+
 /* What had not reached the disk is cut off, with all above it. */
 static void test_cut(Fixture **fp, gconstpointer unused)
 {
@@ -131,17 +150,7 @@ static void test_cut(Fixture **fp, gconstpointer unused)
 
     fixture_close(f);
     fixture_open(f);
-    g_mutex_lock(&f->s->control); /* the keeper does not get on */
-    g_mutex_lock(&f->s->lock);
-    f->s->durable = 1;
-    path = log_path(f, 1);
-    g_mutex_unlock(&f->s->lock);
-    g_assert_cmpint(store_save(f->s), ==, 0);
-    g_mutex_lock(&f->s->lock);
-    store_break(f->s, "for this test"); /* nothing more is saved */
-    g_mutex_unlock(&f->s->lock);
-    g_mutex_unlock(&f->s->control);
-    fixture_close(f);
+    path = close_with_durable(f, 1, 1);
     flip(path, STORE_LOG_START + 3);
     g_assert_false(check(f, NULL)); /* in this boot it cannot be gone */
     fixture_reboot(f);
@@ -150,6 +159,25 @@ static void test_cut(Fixture **fp, gconstpointer unused)
     g_assert_cmpuint(fixture_status(f).epoch, ==, 2);
     check_filled(f, PVM, 0, 65536, 'b');
     g_assert_true(check(f, NULL));
+}
+
+/* An epoch of two logs, of which one is damaged: neither counts. */
+static void test_cut_half(Fixture **fp, gconstpointer unused)
+{
+    Fixture *f = *fp;
+    g_autofree char *path = NULL;
+
+    g_assert_cmpint(colo_store_unseal(f->s, 3), ==, 0);
+    g_assert_cmpint(colo_store_seal(f->s, 4), ==, 0);
+    g_assert_cmpuint(f->s->sealed->len, ==, 3);
+    path = close_with_durable(f, 2, 2);
+    flip(path, STORE_LOG_START + 3);
+    fixture_reboot(f);
+    fixture_open(f);
+    g_assert_cmpuint(fixture_status(f).epoch, ==, 2);
+    check_filled(f, PVM, 0, 65536, 'b');
+    g_assert_cmpint(colo_store_merge(f->s), ==, 0);
+    g_assert_cmpuint(fixture_status(f).index_bytes, ==, 0);
 }
 
 static void test_versions(Fixture **fp, gconstpointer unused)
@@ -288,6 +316,7 @@ int main(int argc, char **argv)
     ADD("flipped", test_flipped);
     ADD("truncated", test_truncated);
     ADD("cut", test_cut);
+    ADD("cut-half", test_cut_half);
     ADD("versions", test_versions);
     ADD("newer", test_newer);
     ADD("locked", test_locked);

@@ -119,6 +119,24 @@ static void test_not_loaded(Fixture **fp, gconstpointer unused)
     check_filled(f, SVM, 0, 4096, 0);
 }
 
+/* Epochs in which nothing was written are epochs, too. */
+static void test_hollow(Fixture **fp, gconstpointer unused)
+{
+    Fixture *f = *fp;
+
+    for (guint64 epoch = 2; epoch < 20; epoch += 2) {
+        g_assert_cmpint(colo_store_seal(f->s, epoch), ==, 0);
+    }
+    g_assert_cmpint(colo_store_load(f->s, 5), ==, -ENOENT);
+    g_assert_cmpint(colo_store_load(f->s, 4), ==, 0);
+    g_assert_cmpuint(fixture_status(f).loaded, ==, 4);
+    g_assert_cmpint(colo_store_load(f->s, 2), ==, -ENOENT);
+    g_assert_cmpint(colo_store_load(f->s, 12), ==, 0);
+    g_assert_cmpint(colo_store_unseal(f->s, 18), ==, 0);
+    g_assert_cmpint(colo_store_load(f->s, 18), ==, -ENOENT);
+    g_assert_cmpint(colo_store_load(f->s, 16), ==, 0);
+}
+
 /* The process goes and comes back; the host runs on. */
 static void test_reopen(Fixture **fp, gconstpointer unused)
 {
@@ -328,6 +346,7 @@ int main(int argc, char **argv)
     ADD("epochs", test_epochs);
     ADD("unseal", test_unseal);
     ADD("not-loaded", test_not_loaded);
+    ADD("hollow", test_hollow);
     ADD("reopen", test_reopen);
     ADD("reboot", test_reboot);
     ADD("reboot-early", test_reboot_early);
