@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The bytes of the epoch store's files. */
+#include <config.h>
+
 #include "blockrep/store/format.h"
 
 #include <endian.h>
 #include <string.h>
+#ifdef HAVE_XXH_X86DISPATCH_H
+#include <xxh_x86dispatch.h> /* with AVX, where the processor has it */
+#else
 #include <xxhash.h>
+#endif
 
 static const char log_magic[8] = "COLOLOG";
 static const char store_magic[8] = "COLOSTO";
