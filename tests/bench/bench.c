@@ -92,12 +92,11 @@ void bench_print(GString *line)
     fflush(stdout);
 }
 
-void bench_start(const char *summary, const GOptionEntry *entries, int argc,
+void bench_parse(const char *summary, const GOptionEntry *entries, int argc,
                  char **argv)
 {
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
     g_autoptr(GError) error = NULL;
-    const char *missing;
 
     g_option_context_set_summary(context, summary);
     g_option_context_add_main_entries(context, entries, NULL);
@@ -108,6 +107,14 @@ void bench_start(const char *summary, const GOptionEntry *entries, int argc,
                    error ? error->message : "no arguments but options", help);
         exit(2);
     }
+}
+
+void bench_start(const char *summary, const GOptionEntry *entries, int argc,
+                 char **argv)
+{
+    const char *missing;
+
+    bench_parse(summary, entries, argc, argv);
     missing = rig_missing();
     if (missing) {
         g_printerr("%s\n", missing);

@@ -32,6 +32,10 @@ void bench_print(GString *line);
 void bench_start(const char *summary, const GOptionEntry *entries, int argc,
                  char **argv);
 
+/* The first part alone */
+void bench_parse(const char *summary, const GOptionEntry *entries, int argc,
+                 char **argv);
+
 /* TRUE for the second of two words; exit 2 for another word. */
 gboolean bench_choice(const char *option, const char *value, const char *first,
                       const char *second);

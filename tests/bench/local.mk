@@ -6,6 +6,7 @@ BENCHES = \
 	tests/bench/bench-proxy \
 	tests/bench/bench-service \
 	tests/bench/bench-soak \
+	tests/bench/bench-store \
 	tests/bench/bench-takeover
 # In the build folder itself, where ./run finds it
 check_PROGRAMS += $(BENCHES) net-traffic
@@ -30,3 +31,7 @@ tests_bench_bench_service_SOURCES = \
 tests_bench_bench_service_LDADD = $(BENCH_LIBS)
 tests_bench_bench_soak_SOURCES = tests/bench/bench-soak.c $(BENCH_COMMON)
 tests_bench_bench_soak_LDADD = $(BENCH_LIBS)
+tests_bench_bench_store_SOURCES = tests/bench/bench-store.c \
+	tests/bench/store-load.h tests/bench/store-load.c $(BENCH_COMMON)
+tests_bench_bench_store_CFLAGS = $(AM_CFLAGS) $(NBD_CFLAGS)
+tests_bench_bench_store_LDADD = libnbdfixture.la $(BENCH_LIBS) $(NBD_LIBS)

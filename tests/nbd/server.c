@@ -39,7 +39,15 @@ char *server_image(Server *s, guint disk)
     return g_strdup_printf("%s/vd%c.raw", s->dir, 'a' + (int)disk);
 }
 
+/* In memory where that can be: many restarts sync */
 Server *server_new(guint disks, guint64 size)
+{
+    return server_new_in(g_access("/dev/shm", W_OK) == 0 ? "/dev/shm"
+                                                         : g_get_tmp_dir(),
+                         disks, size);
+}
+
+Server *server_new_in(const char *where, guint disks, guint64 size)
 {
     g_autofree char *nbdkit = g_find_program_in_path("nbdkit");
     Server *s;
@@ -50,10 +58,7 @@ Server *server_new(guint disks, guint64 size)
         return NULL;
     }
     s = g_new0(Server, 1);
-    /* in memory where that can be: many restarts sync */
-    s->dir = g_build_filename(g_access("/dev/shm", W_OK) == 0 ? "/dev/shm"
-                                                              : g_get_tmp_dir(),
-                              "colo-nbd-XXXXXX", NULL);
+    s->dir = g_build_filename(where, "colo-nbd-XXXXXX", NULL);
     g_assert_nonnull(g_mkdtemp(s->dir));
     s->disks = disks;
     s->args = g_ptr_array_new_with_free_func(g_free);
@@ -123,6 +128,23 @@ static void add(GPtrArray *argv, const char *fmt, ...)
     va_end(args);
 }
 
+static void add_plugin(Server *s, GPtrArray *argv)
+{
+    add(argv, "%s", g_getenv("COLO_NBDKIT_PLUGIN"));
+    add(argv, "control=%s/control", s->dir);
+    if (s->folder) {
+        add(argv, "folder=%s", s->folder);
+    }
+    for (guint i = 0; i < s->args->len; i++) {
+        add(argv, "%s", (char *)s->args->pdata[i]);
+    }
+    for (guint i = s->first; i < s->disks; i++) {
+        g_autofree char *image = server_image(s, i);
+
+        add(argv, "disk=vd%c=%s", 'a' + (int)i, image);
+    }
+}
+
 static void spawn(Server *s)
 {
     g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
@@ -137,24 +159,36 @@ static void spawn(Server *s)
     add(argv, "-p");
     add(argv, "%u", s->port);
     add(argv, "--threads=%u", s->threads ? s->threads : 1);
-    add(argv, "%s", g_getenv("COLO_NBDKIT_PLUGIN"));
-    add(argv, "control=%s/control", s->dir);
-    if (s->folder) {
-        add(argv, "folder=%s", s->folder);
-    }
-    for (guint i = 0; i < s->args->len; i++) {
-        add(argv, "%s", (char *)s->args->pdata[i]);
-    }
-    for (guint i = s->first; i < s->disks; i++) {
-        g_autofree char *image = server_image(s, i);
+    if (s->reference) {
+        g_autofree char *image = server_image(s, 0);
 
-        add(argv, "disk=vd%c=%s", 'a' + (int)i, image);
+        add(argv, "file");
+        add(argv, "%s", image);
+    } else {
+        add_plugin(s, argv);
     }
     g_ptr_array_add(argv, NULL);
     g_spawn_async(NULL, (char **)argv->pdata, env,
                   G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL,
                   &s->pid, &error);
     g_assert_no_error(error);
+}
+
+static void wait_for_port(Server *s, gint64 end)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(s->port)};
+    int fd = -1;
+
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    do {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        if (fd >= 0) {
+            close(fd);
+            g_usleep(2000);
+        }
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    } while (connect(fd, (struct sockaddr *)&a, sizeof(a)));
+    close(fd);
 }
 
 void server_start(Server *s)
@@ -165,6 +199,10 @@ void server_start(Server *s)
     g_assert_cmpint(s->pid, ==, 0);
     s->port = free_port();
     spawn(s);
+    if (s->reference) {
+        wait_for_port(s, end);
+        return;
+    }
     /* It listens there when the disks are open. */
     while (!s->control) {
         g_autoptr(GError) error = NULL;

@@ -24,12 +24,16 @@ typedef struct Server {
     guint16 port;
     GPid pid; /* 0: it does not run */
     ColoQmpClient *control;
-    GPtrArray *events; /* "EVENT {data}" */
-    guint threads;
+    GPtrArray *events;  /* "EVENT {data}" */
+    guint threads;      /* of nbdkit; 0: 1 */
+    gboolean reference; /* nbdkit's file plugin; there is no control */
 } Server;
+
+#define SERVER_THREADS_DEFAULT 16 /* nbdkit's own */
 
 /* Skips the test (returns NULL) where nbdkit is missing. */
 Server *server_new(guint disks, guint64 size);
+Server *server_new_in(const char *where, guint disks, guint64 size);
 void server_free(Server *s); /* stops it cleanly */
 void server_start(Server *s);
 void server_kill(Server *s); /* -9 */
