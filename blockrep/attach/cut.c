@@ -37,6 +37,7 @@ struct ColoDiskCut {
     /* The owner's */
     struct nbd_handle *h; /* NULL: the thread is connecting */
     char request[REQUEST];
+    gint64 number; /* of the last: an older one that comes late is refused */
     int64_t cookie; /* of the request on its way; -1: none */
     char *owner_why;
 };
@@ -248,8 +249,8 @@ void colo_disk_cut_begin(ColoDiskCut *c, guint64 epoch, const char *session)
     g_snprintf(
         c->request, sizeof(c->request),
         "{\"execute\":\"seal\",\"arguments\":{\"epoch\":%" G_GUINT64_FORMAT
-        ",\"session\":\"%.*s\"}}",
-        epoch, SESSION_MAX, session);
+        ",\"session\":\"%.*s\",\"cut\":%" G_GINT64_FORMAT "}}",
+        epoch, SESSION_MAX, session, ++c->number);
     c->cookie =
         nbd_aio_pwrite(c->h, c->request, sizeof(c->request), 0, none, 0);
     if (c->cookie < 0) {

@@ -30,9 +30,24 @@ static JsonNode *step(Checkpoint *c, JsonObject *args, StepFunc func,
     return NULL;
 }
 
+/*
+ * A request that its sender gave up, with its connection, may still be on its
+ * way, and would seal what came after the capture that it was of: those carry
+ * a number that grows.
+ */
 static JsonNode *seal(JsonObject *args, gpointer user, GError **error)
 {
-    return step(user, args, disk_set_seal, error);
+    Checkpoint *c = user;
+
+    if (json_object_has_member(args, "cut") &&
+        !disk_set_is_next_cut(c->set,
+                              json_object_get_string_member(args, "session"),
+                              json_object_get_int_member(args, "cut"),
+                              &c->result)) {
+        g_propagate_error(error, g_error_copy(c->result));
+        return NULL;
+    }
+    return step(c, args, disk_set_seal, error);
 }
 
 static JsonNode *unseal(JsonObject *args, gpointer user, GError **error)
@@ -46,8 +61,15 @@ static const ColoQmpArg step_args[] = {
     {NULL},
 };
 
+static const ColoQmpArg seal_args[] = {
+    {.name = "epoch", .type = COLO_QMP_INT},
+    {.name = "session", .type = COLO_QMP_STR},
+    {.name = "cut", .type = COLO_QMP_INT, .optional = TRUE},
+    {NULL},
+};
+
 static const ColoQmpCommand commands[] = {
-    {"seal", step_args, seal},
+    {"seal", seal_args, seal},
     {"unseal", step_args, unseal},
     {NULL, NULL, NULL},
 };

@@ -50,6 +50,7 @@ struct DiskSet {
     GMutex lock;       /* one step at a time; the fields below */
     char *session;     /* NULL: none yet */
     guint64 committed; /* and all before; 0: none */
+    gint64 cut;        /* last of the session; 0: none */
     GThread *worker;   /* makes a promotion durable, or flushes */
     gboolean working;
 };
@@ -65,6 +66,10 @@ gboolean disk_set_open(DiskSet *set, const char *folder, GError **error);
 /* Ends what is under way; events are not told any more after. */
 void disk_set_close(DiskSet *set);
 Disk *disk_set_find(DiskSet *set, const char *name, gsize len);
+
+/* Is this cut younger than those before it in the session? */
+gboolean disk_set_is_next_cut(DiskSet *set, const char *session, gint64 cut,
+                              GError **error);
 
 /* The steps: TRUE, or an error that names the disk. */
 gboolean disk_set_seal(DiskSet *set, const char *session, guint64 epoch,

@@ -10,8 +10,11 @@
 #include "blockrep/plugin/plugin.h"
 #include "colo/log.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 #include <unistd.h>
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
@@ -106,6 +109,9 @@ static int config(const char *key, const char *value)
         p->tls_primary = nbdkit_parse_bool(value);
         return p->tls_primary < 0 ? -1 : 0;
     }
+    if (!strcmp(key, "parent")) {
+        return nbdkit_parse_int(key, value, &p->parent);
+    }
     nbdkit_error("unknown parameter '%s'", key);
     return -1;
 }
@@ -162,6 +168,22 @@ static void stop(void)
     g_mutex_unlock(&leaving.lock); /* not before: closing may take longer */
 }
 
+/*
+ * nbdkit would end in order, and answer requests with errors meanwhile.  When
+ * it is just gone, clients wait for the next one.
+ */
+static gboolean die_with_parent(int parent)
+{
+    if (!parent) {
+        return TRUE;
+    }
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent) {
+        nbdkit_error("parent=%d is not the parent", parent);
+        return FALSE;
+    }
+    return TRUE;
+}
+
 static int after_fork(void)
 {
     Plugin *p = &the_plugin;
@@ -169,6 +191,9 @@ static int after_fork(void)
     g_autoptr(GError) error = NULL;
 
     colo_log_init("nbdkit-colo", FALSE);
+    if (!die_with_parent(p->parent)) {
+        return -1;
+    }
     p->checkpoint = checkpoint_new(p->set);
     if (p->control_path) {
         p->control = control_new(p->control_path, &target);
@@ -193,7 +218,8 @@ static struct nbdkit_plugin plugin = {
         "folder=DIR        logs are in DIR/NAME (default: PATH.colo)\n"
         "durability=WHAT   epoch (default) or flush: what FLUSH waits for\n"
         "control=PATH      QMP socket\n"
-        "tls-primary=BOOL  other hosts must use TLS (default: off)",
+        "tls-primary=BOOL  other hosts must use TLS (default: off)\n"
+        "parent=PID        end at once when this process does",
     .magic_config_key = "disk",
     .load = load,
     .unload = unload,

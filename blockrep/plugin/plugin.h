@@ -12,6 +12,7 @@
 typedef struct Plugin {
     DiskSet *set;
     char *folder, *control_path;
+    int parent;           /* dies with this process; 0: with none */
     gboolean tls_primary; /* hosts other than this one must use TLS */
     Control *control;
     Checkpoint *checkpoint;

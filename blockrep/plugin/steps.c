@@ -115,6 +115,27 @@ gboolean disk_set_seal(DiskSet *set, const char *session, guint64 epoch,
     return ok;
 }
 
+gboolean disk_set_is_next_cut(DiskSet *set, const char *session, gint64 cut,
+                              GError **error)
+{
+    gboolean ok;
+
+    g_mutex_lock(&set->lock);
+    ok = check_session(set, session, error);
+    if (ok && cut <= set->cut) {
+        g_set_error(error, COLO_PLUGIN_ERROR, EPERM,
+                    "cut %" G_GINT64_FORMAT " comes after %" G_GINT64_FORMAT
+                    ": its sender has given it up",
+                    cut, set->cut);
+        ok = FALSE;
+    }
+    if (ok) {
+        set->cut = cut;
+    }
+    g_mutex_unlock(&set->lock);
+    return ok;
+}
+
 static gboolean take_back(DiskSet *set, guint64 epoch, GError **error)
 {
     return check_not_committed(set, epoch, error) &&
@@ -235,6 +256,7 @@ gboolean disk_set_session(DiskSet *set, const char *session, gboolean reset,
         writer_forget(&d->writer);
     }
     if (ok) {
+        set->cut = g_strcmp0(set->session, session) ? 0 : set->cut;
         g_free(set->session);
         set->session = g_strdup(session);
         set->committed = reset ? 0 : set->committed;

@@ -114,6 +114,16 @@ int client_request(Nbd *h, const char *what, guint64 epoch, const char *session)
     return client_request_text(h, text, 512);
 }
 
+int client_cut(Nbd *h, guint64 epoch, const char *session, int cut)
+{
+    g_autofree char *text = g_strdup_printf(
+        "{\"execute\":\"seal\",\"arguments\":{\"epoch\":%" G_GUINT64_FORMAT
+        ",\"session\":\"%s\",\"cut\":%d}}",
+        epoch, session, cut);
+
+    return client_request_text(h, text, 512);
+}
+
 void client_seal(Nbd *h, guint64 epoch)
 {
     g_assert_cmpint(client_request(h, "seal", epoch, SESSION), ==, 0);

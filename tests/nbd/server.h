@@ -76,6 +76,8 @@ void client_fill_fails(Nbd *h, guint64 offset, guint64 len, int err);
 int client_request(Nbd *h, const char *what, guint64 epoch,
                    const char *session);
 int client_request_text(Nbd *h, const char *text, gsize len);
+/* "seal" with the number of the cut */
+int client_cut(Nbd *h, guint64 epoch, const char *session, int cut);
 void client_seal(Nbd *h, guint64 epoch);
 
 #endif

@@ -211,6 +211,11 @@ static void test_again(void)
     client_check(t.svm[0], 0, 4096, 1);
     client_check(t.svm[0], 4096, 4096, 2);
 
+    /* One that was given up and comes late does not seal what is newer. */
+    g_assert_cmpint(client_cut(t.cut, 3, SESSION, 2), ==, 0);
+    g_assert_cmpint(client_cut(t.cut, 3, SESSION, 2), ==, EPERM);
+    g_assert_cmpint(client_cut(t.cut, 3, SESSION, 1), ==, EPERM);
+    g_assert_cmpint(client_cut(t.cut, 3, SESSION, 3), ==, 0);
     client_seal(t.cut, 3);
     g_assert_cmpint(client_request(t.cut, "unseal", 3, SESSION), ==, 0);
     server_refuses(t.s, "epoch 3 is not sealed", "disk-commit",
