@@ -28,11 +28,16 @@ static const char *program(void)
     return env ? env : "nbdkit";
 }
 
+/* Where it was installed, or where nbdkit looks for it. */
 static const char *plugin(void)
 {
+    static const char installed[] = NBDKITPLUGINDIR "/nbdkit-colo-plugin.so";
     const char *env = g_getenv("COLO_NBDKIT_PLUGIN");
 
-    return env ? env : "colo";
+    if (env) {
+        return env;
+    }
+    return access(installed, R_OK) == 0 ? installed : "colo";
 }
 
 static int number_of(const char *config, const char *key)
@@ -114,7 +119,6 @@ char **nbdkit_argv(const ColoDiskServerOptions *o, GError **error)
     argv = g_ptr_array_new();
     add(argv, "%s", program());
     add(argv, "--foreground");
-    add(argv, "--exit-with-parent");
     if (one) {
         add(argv, "--threads=1");
     }
@@ -136,6 +140,7 @@ char **nbdkit_argv(const ColoDiskServerOptions *o, GError **error)
     }
     add(argv, "durability=%s", o->flush ? "flush" : "epoch");
     add(argv, "control=%s", o->control);
+    add(argv, "parent=%d", (int)getpid());
     if (o->tls_certificates || o->tls_psk) {
         add(argv, "tls-primary=on");
     }
@@ -145,10 +150,13 @@ char **nbdkit_argv(const ColoDiskServerOptions *o, GError **error)
 
 /* --- The process ----------------------------------------------------------- */
 
-/* In the child: only what is safe after a fork in a threaded process. */
+/*
+ * In the child: only what is safe after a fork in a threaded process.  The
+ * plugin does the same once more (parent=PID), for nbdkit changes it.
+ */
 static void become(char **argv, int null, int words, pid_t parent)
 {
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent || dup2(null, STDIN_FILENO) < 0 ||
         dup2(words, STDOUT_FILENO) < 0 || dup2(words, STDERR_FILENO) < 0) {
         _exit(126);
@@ -273,8 +281,7 @@ static char *reap(Nbdkit *n, gint64 patience_us)
 {
     int status;
 
-    if (n->pidfd >= 0 && !await_end(n, 0) && patience_us) {
-        kill(n->pid, SIGTERM);
+    if (n->pidfd >= 0) {
         await_end(n, patience_us);
     }
     kill(n->pid, SIGKILL); /* not reaped yet: it is still ours */

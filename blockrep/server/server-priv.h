@@ -50,6 +50,7 @@ struct ColoDiskServer {
     char *why;
     char *session;     /* what a new nbdkit is told; NULL: none */
     guint64 committed; /* likewise; 0: none */
+    gboolean promoted; /* the guest here must not see an error */
     JsonNode *disks;   /* last answer to query-disks */
 };
 
@@ -62,7 +63,7 @@ char **nbdkit_argv(const ColoDiskServerOptions *o, GError **error);
 gboolean nbdkit_start(Nbdkit *n, char **argv, GError **error);
 /* Take its words to the log.  FALSE: no more will come. */
 gboolean nbdkit_read(Nbdkit *n);
-/* It has ended, or is ended now (patience_us for SIGTERM); says how. */
+/* It has ended, or does so in patience_us, or is killed; says how. */
 char *nbdkit_end(Nbdkit *n, gint64 patience_us);
 
 /* --- watch.c ----------------------------------------------------------- */

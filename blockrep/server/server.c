@@ -269,5 +269,11 @@ gboolean colo_disk_server_load(ColoDiskServer *s, guint64 epoch,
 gboolean colo_disk_server_promote(ColoDiskServer *s, gint64 deadline_us,
                                   GError **error)
 {
-    return call(s, &s->engine, "disk-promote", NULL, deadline_us, error);
+    if (!call(s, &s->engine, "disk-promote", NULL, deadline_us, error)) {
+        return FALSE;
+    }
+    g_mutex_lock(&s->lock);
+    s->promoted = TRUE;
+    g_mutex_unlock(&s->lock);
+    return TRUE;
 }

@@ -15,7 +15,7 @@
 #define ANSWER_US  (2 * G_USEC_PER_SEC)
 #define QUERY_US   G_USEC_PER_SEC
 #define HUNG_US    (15 * G_USEC_PER_SEC)
-#define STOP_US    (5 * G_USEC_PER_SEC)  /* for an end in order */
+#define STOP_US    (3 * G_USEC_PER_SEC)  /* for an end in order */
 #define LIVED_US   G_USEC_PER_SEC        /* whoever did is replaced at once */
 #define DELAY_US   (50 * 1000)           /* before another try, doubled */
 #define MAX_DELAY_US (2 * G_USEC_PER_SEC)
@@ -290,6 +290,25 @@ static void serve(ColoDiskServer *s)
     }
 }
 
+/*
+ * In order it answers requests with errors until it is gone: right for a
+ * primary's mirror, which needs not wait then, but not for a survivor's guest.
+ */
+static gboolean end_in_order(ColoDiskServer *s)
+{
+    gboolean promoted;
+    g_autoptr(JsonNode) done = NULL;
+
+    g_mutex_lock(&s->lock);
+    promoted = s->promoted;
+    g_mutex_unlock(&s->lock);
+    if (promoted || !s->watch || !wants_to_quit(s)) {
+        return FALSE;
+    }
+    done = ask(s, "quit", NULL, NULL);
+    return done != NULL;
+}
+
 gpointer disk_server_thread(gpointer server)
 {
     ColoDiskServer *s = server;
@@ -299,13 +318,14 @@ gpointer disk_server_thread(gpointer server)
         gint64 begin = g_get_monotonic_time();
         g_autoptr(GError) error = NULL;
         g_autofree char *how = NULL;
-        gboolean started = start(s, &error);
+        gboolean started = start(s, &error), order;
 
         if (started) {
             serve(s);
         }
+        order = end_in_order(s);
         g_clear_pointer(&s->watch, colo_qmp_client_free);
-        how = nbdkit_end(&s->nbdkit, has_ended(s) ? 0 : STOP_US);
+        how = nbdkit_end(&s->nbdkit, order ? STOP_US : 0);
         if (wants_to_quit(s)) {
             break;
         }

@@ -22,12 +22,13 @@ static void print_stats(JsonObject *o)
         const char *member, *label;
         int digits;
     } rows[] = {
-        {"pause-ms", "pause ms", 2},       {"capture-ms", "capture ms", 2},
-        {"transfer-ms", "transfer ms", 2}, {"commit-ms", "commit ms", 2},
-        {"load-ms", "load ms", 2},         {"pages", "pages", 0},
-        {"bytes", "bytes", 0},
+        {"pause-ms", "pause ms", 2},   {"capture-ms", "capture ms", 2},
+        {"cut-ms", "disk cut ms", 2},  {"transfer-ms", "transfer ms", 2},
+        {"commit-ms", "commit ms", 2}, {"load-ms", "load ms", 2},
+        {"pages", "pages", 0},         {"bytes", "bytes", 0},
     };
     JsonObject *copy = ctl_obj(o, "full-copy"), *hb = ctl_obj(o, "heartbeats");
+    JsonObject *disks = ctl_obj(o, "disks");
     g_autofree char *reasons = ctl_counts(ctl_obj(o, "reasons"));
 
     printf("checkpoints   %.0f committed, %.0f cancelled, %.0f failed, "
@@ -47,6 +48,16 @@ static void print_stats(JsonObject *o)
         printf("full copy     %.1f MB in %.2f s, %.0f MB/s\n",
                ctl_num(copy, "bytes") / 1e6, ctl_num(copy, "seconds"),
                ctl_num(copy, "mb-s"));
+    }
+    if (disks && ctl_num(disks, "sealed") > 0) {
+        printf("disks         %.0f epochs sealed", ctl_num(disks, "sealed"));
+        if (ctl_num(disks, "pending-bytes") > 0 ||
+            ctl_num(disks, "sealed-bytes") > 0) {
+            printf(", %.1f MB in the next, %.1f MB to be merged",
+                   ctl_num(disks, "pending-bytes") / 1e6,
+                   ctl_num(disks, "sealed-bytes") / 1e6);
+        }
+        putchar('\n');
     }
     if (hb) {
         printf("heartbeats    %.0f sent, %.0f received, %.0f ignored\n",

@@ -51,6 +51,47 @@ static void print_proxy(JsonObject *proxy)
     }
 }
 
+static JsonObject *disk_at(JsonObject *o, guint i)
+{
+    JsonNode *node = json_object_get_member(o, "disks");
+    JsonArray *a = node && JSON_NODE_HOLDS_ARRAY(node)
+                       ? json_node_get_array(node)
+                       : NULL;
+
+    node = a && i < json_array_get_length(a) ? json_array_get_element(a, i)
+                                             : NULL;
+    return node && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node)
+                                                : NULL;
+}
+
+static gboolean is_copying(JsonObject *disk)
+{
+    return !strcmp(ctl_str(disk, "state"), "copying") &&
+           ctl_num(disk, "total-bytes") > 0;
+}
+
+static void print_disks(JsonObject *o)
+{
+    JsonObject *server = ctl_obj(o, "disk-server"), *d;
+
+    for (guint i = 0; (d = disk_at(o, i)); i++) {
+        const char *label = i ? "" : "disks", *detail = ctl_str(d, "detail");
+
+        if (is_copying(d)) {
+            row(label, "%s: copying, %.0f %% of %.0f MiB", ctl_str(d, "name"),
+                percent(d), ctl_num(d, "total-bytes") / 1048576);
+        } else {
+            row(label, "%s: %s%s%s, %.0f MiB", ctl_str(d, "name"),
+                ctl_str(d, "state"), *detail ? ", " : "", detail,
+                ctl_num(d, "size") / 1048576);
+        }
+    }
+    if (server && !ctl_flag(server, "running")) {
+        row(disk_at(o, 0) ? "" : "disks", "not served: %s",
+            ctl_str(server, "detail"));
+    }
+}
+
 static void print_status(JsonObject *o)
 {
     JsonObject *copy = ctl_obj(o, "full-copy");
@@ -71,6 +112,7 @@ static void print_status(JsonObject *o)
     if (ctl_obj(o, "proxy")) {
         print_proxy(ctl_obj(o, "proxy"));
     }
+    print_disks(o);
     row("QEMU", "%s", or_dash(ctl_str(o, "qemu-version")));
     row("tracker", "%s", or_dash(ctl_str(o, "tracker")));
     if (*ctl_str(o, "last-mode") && strcmp(ctl_str(o, "last-mode"), "none")) {
@@ -87,22 +129,52 @@ static int columns(void)
                                                                  : 80;
 }
 
-/* One line, drawn again and again at the same place. */
-static void draw_bar(JsonObject *copy)
+/* What is being copied: the RAM, then a disk; NULL: nothing. */
+static JsonObject *copy_of(JsonObject *o, char **label)
 {
-    g_autofree char *after = g_strdup_printf(
-        "] %3.0f %% of %.0f MiB, %.0f MB/s", percent(copy),
-        ctl_num(copy, "total-bytes") / 1048576, ctl_num(copy, "mb-s"));
-    int room = columns() - 1 - (int)strlen("full copy [") - (int)strlen(after);
+    JsonObject *ram = ctl_obj(o, "full-copy"), *d;
+
+    if (!ram || percent(ram) >= 100) {
+        for (guint i = 0; (d = disk_at(o, i)); i++) {
+            if (is_copying(d)) {
+                g_autofree char *name = ctl_plain(ctl_str(d, "name"));
+
+                *label = g_strdup_printf("disk %s", name);
+                return d;
+            }
+        }
+    }
+    *label = g_strdup("full copy");
+    return ram;
+}
+
+/* "45 % of 1024 MiB, 80 MB/s"; of a disk the speed is not known */
+static char *progress(JsonObject *copy)
+{
+    g_autofree char *speed =
+        ctl_num(copy, "mb-s") > 0
+            ? g_strdup_printf(", %.0f MB/s", ctl_num(copy, "mb-s"))
+            : g_strdup("");
+
+    return g_strdup_printf("%3.0f %% of %.0f MiB%s", percent(copy),
+                           ctl_num(copy, "total-bytes") / 1048576, speed);
+}
+
+/* One line, drawn again and again at the same place. */
+static void draw_bar(const char *label, JsonObject *copy)
+{
+    g_autofree char *after = progress(copy);
+    int room = columns() - 1 - (int)strlen(label) - (int)strlen(" [] ") -
+               (int)strlen(after);
     int full;
 
     room = MAX(room, MIN_BAR);
     full = (int)(room * percent(copy) / 100);
-    printf("\r\033[Kfull copy [");
+    printf("\r\033[K%s [", label);
     for (int i = 0; i < room; i++) {
         putchar(i < full ? '#' : '.');
     }
-    printf("%s", after);
+    printf("] %s", after);
     fflush(stdout);
 }
 
@@ -114,7 +186,8 @@ typedef struct Shown {
 
 static void show(Shown *s, Ctl *c, JsonNode *answer, JsonObject *o)
 {
-    JsonObject *copy = ctl_obj(o, "full-copy");
+    g_autofree char *label = NULL;
+    JsonObject *copy = copy_of(o, &label);
     g_autofree char *text = g_strdup_printf("%-12s%s", ctl_str(o, "state"),
                                             ctl_str(o, "detail"));
     g_autofree char *line = ctl_plain(text);
@@ -134,12 +207,12 @@ static void show(Shown *s, Ctl *c, JsonNode *answer, JsonObject *o)
             puts(line);
         }
         if (copy && s->terminal) {
-            draw_bar(copy);
+            draw_bar(label, copy);
             s->bar = TRUE;
         } else if (copy && tenth != s->tenth) {
-            printf("%-12s%3.0f %% of %.0f MiB, %.0f MB/s\n", "full copy",
-                   percent(copy), ctl_num(copy, "total-bytes") / 1048576,
-                   ctl_num(copy, "mb-s"));
+            g_autofree char *done = progress(copy);
+
+            printf("%-12s%s\n", label, done);
         }
     }
     fflush(stdout);

@@ -95,11 +95,15 @@ void colo_engine_commit(ColoEngine *e, guint64 epoch, gboolean with_proxy)
                          : colo_proxy_why(e->proxy));
 }
 
-void colo_engine_degrade(ColoEngine *e, const char *why)
+void colo_engine_degrade(ColoEngine *e, const char *fmt, ...)
 {
-    colo_engine_step(e, COLO_ON_PROXY_LOST,
-                     "checkpoints go on, but clients' connections are not "
-                     "protected: %s", why);
+    g_autofree char *text = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    text = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    colo_engine_step(e, COLO_ON_PART_LOST, "%s", text);
 }
 
 void colo_engine_emit_exit(ColoEngine *e, const char *reason)
@@ -208,6 +212,8 @@ gboolean colo_engine_open_vm(ColoEngine *e, gint64 timeout_us, GError **error)
 void colo_engine_close_vm(ColoEngine *e)
 {
     g_clear_pointer(&e->tracker, colo_tracker_free);
+    g_clear_pointer(&e->attach, colo_disk_attach_free);
+    g_clear_pointer(&e->cut, colo_disk_cut_free);
     g_clear_pointer(&e->vm, colo_vm_free);
     if (e->pidfd >= 0) {
         close(e->pidfd);
@@ -244,32 +250,49 @@ gboolean colo_engine_vm_lost(const GError *error)
            g_error_matches(error, COLO_VM_ERROR, COLO_VM_ERROR_HUNG);
 }
 
+/* Of two times the first; -1: never */
+static gint64 sooner(gint64 a, gint64 b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 gboolean colo_engine_wait(ColoEngine *e, gint64 deadline_us, GError **error)
 {
-    struct pollfd p[3] = {
+    struct pollfd p[5] = {
         {.fd = colo_mailbox_fd(e->mailbox), .events = POLLIN},
         {.fd = e->vm ? colo_vm_fd(e->vm) : -1, .events = POLLIN},
         {.fd = colo_proxy_fd(e->proxy), .events = POLLIN},
+        {.fd = e->attach ? colo_disk_attach_fd(e->attach) : -1,
+         .events = POLLIN},
+        {.fd = e->cut ? colo_disk_cut_fd(e->cut) : -1, .events = POLLIN},
     };
     struct timespec wait = {0};
-    gint64 look = colo_proxy_deadline(e->proxy), left;
+    gint64 left;
     gboolean ok = TRUE;
 
-    if (look >= 0 && (deadline_us < 0 || look < deadline_us)) {
-        deadline_us = look;
+    deadline_us = sooner(deadline_us, colo_proxy_deadline(e->proxy));
+    if (e->attach) {
+        deadline_us =
+            sooner(deadline_us, colo_disk_attach_deadline(e->attach));
     }
     left = deadline_us - g_get_monotonic_time();
     if (left > 0) {
         wait.tv_sec = left / G_USEC_PER_SEC;
         wait.tv_nsec = left % G_USEC_PER_SEC * 1000;
     }
-    if (ppoll(p, 3, deadline_us < 0 ? NULL : &wait, NULL) < 0 &&
+    if (ppoll(p, 5, deadline_us < 0 ? NULL : &wait, NULL) < 0 &&
         errno != EINTR) {
         g_error("the engine cannot poll: %s", g_strerror(errno));
     }
     colo_proxy_dispatch(e->proxy);
     if (e->vm && p[1].revents) {
         ok = colo_vm_dispatch(e->vm, error);
+    }
+    if (e->cut && p[4].revents) {
+        colo_disk_cut_dispatch(e->cut);
+    }
+    if (e->attach && ok) {
+        ok = colo_disk_attach_dispatch(e->attach, error);
     }
     if (e->vm) {
         gboolean running = ok && colo_vm_running(e->vm);

@@ -16,6 +16,8 @@
 #ifndef COLO_ENGINE_H
 #define COLO_ENGINE_H
 
+#include "blockrep/attach/attach.h"
+#include "blockrep/attach/cut.h"
 #include "blockrep/server/server.h"
 #include "colo/engine/config.h"
 #include "colo/engine/heartbeat.h"
@@ -40,6 +42,8 @@ typedef struct ColoEngine {
     int pidfd;                  /* of QEMU; -1 */
     ColoTracker *tracker;
     ColoProxy *proxy;
+    ColoDiskAttach *attach;     /* primary, with vm; NULL: no disk */
+    ColoDiskCut *cut;           /* likewise */
     ColoState state;
     char *instance;             /* identity of this run of colod */
     gboolean quit;
@@ -80,8 +84,9 @@ void colo_engine_note(ColoEngine *e, const char *detail);
  */
 void colo_engine_commit(ColoEngine *e, guint64 epoch, gboolean with_proxy);
 
-/* Protection is not what it was: a proxy is lost. */
-void colo_engine_degrade(ColoEngine *e, const char *why);
+/* Protection is not what it was: a proxy or a disk is lost. */
+void colo_engine_degrade(ColoEngine *e, const char *fmt, ...)
+    G_GNUC_PRINTF(2, 3);
 
 /* COLO_EXIT, as QEMU raises it; reason: request or error. */
 void colo_engine_emit_exit(ColoEngine *e, const char *reason);
@@ -104,9 +109,9 @@ gboolean colo_engine_vm_died(ColoEngine *e, const GError *error);
 gboolean colo_engine_vm_lost(const GError *error);
 
 /*
- * Sleep until the mailbox, the VM's monitor or the proxy has something, or
- * until deadline_us (monotonic, -1: none); then deliver the VM's events and
- * the proxy's.  FALSE: the VM's connection broke.
+ * Sleep until the mailbox, the VM's monitor, the proxy or a disk has
+ * something, or until deadline_us (monotonic, -1: none); then deliver what
+ * they say.  FALSE: the VM's connection broke.
  */
 gboolean colo_engine_wait(ColoEngine *e, gint64 deadline_us, GError **error);
 

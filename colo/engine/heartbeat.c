@@ -16,6 +16,7 @@
 #define MAGIC   0x42484f43u /* "COHB" */
 #define VERSION 2
 #define VM_DIED 1u
+#define STALE   2u
 
 /* On the wire: little-endian, sum over all that precedes it. */
 typedef struct __attribute__((packed)) Beat {
@@ -53,7 +54,7 @@ struct ColoHeartbeat {
     gint64 last;            /* when the peer was heard of */
     gboolean lost, died;    /* reported in this session */
     ColoState state, peer_state;
-    gboolean vm_died;
+    gboolean vm_died, stale, peer_stale;
 };
 
 static void wake(ColoHeartbeat *h)
@@ -87,7 +88,8 @@ static void send_beats(ColoHeartbeat *h)
         .version = VERSION,
         .primary = h->primary ? 1 : 0,
         .state = (guint8)h->state,
-        .flags = h->vm_died ? VM_DIED : 0,
+        .flags = (guint8)((h->vm_died ? VM_DIED : 0) |
+                          (h->stale ? STALE : 0)),
         .key = htole64(h->key),
         .number = htole64(++h->sent),
     };
@@ -134,6 +136,7 @@ static void take_beat(ColoHeartbeat *h, Link *l, const Beat *b, ssize_t len,
     }
     h->seen = le64toh(b->number);
     h->peer_state = (ColoState)b->state;
+    h->peer_stale = (b->flags & STALE) != 0;
     if ((b->flags & VM_DIED) && !h->died) {
         h->died = TRUE;
         colo_mailbox_tell(h->engine, COLO_MSG_PEER_VM_DIED, 0, NULL, NULL);
@@ -304,6 +307,7 @@ void colo_heartbeat_start(ColoHeartbeat *h, guint64 key)
     h->last = g_get_monotonic_time();
     h->lost = h->died = FALSE;
     h->peer_state = COLO_STATE_NONE;
+    h->peer_stale = FALSE;
     g_mutex_unlock(&h->lock);
     set_status(h, "up");
     wake(h);
@@ -330,6 +334,30 @@ void colo_heartbeat_say(ColoHeartbeat *h, ColoState state, gboolean vm_died)
     h->say_now = TRUE;
     g_mutex_unlock(&h->lock);
     wake(h);
+}
+
+void colo_heartbeat_say_stale(ColoHeartbeat *h, gboolean stale)
+{
+    gboolean news;
+
+    g_mutex_lock(&h->lock);
+    news = h->stale != stale;
+    h->stale = stale;
+    h->say_now |= news;
+    g_mutex_unlock(&h->lock);
+    if (news) {
+        wake(h);
+    }
+}
+
+gboolean colo_heartbeat_peer_is_stale(ColoHeartbeat *h)
+{
+    gboolean stale;
+
+    g_mutex_lock(&h->lock);
+    stale = h->peer_stale;
+    g_mutex_unlock(&h->lock);
+    return stale;
 }
 
 gboolean colo_heartbeat_is_lost(ColoHeartbeat *h)

@@ -43,9 +43,15 @@ void colo_heartbeat_stop(ColoHeartbeat *h, ColoState state);
 /* What our heartbeats say from now on; one is sent at once. */
 void colo_heartbeat_say(ColoHeartbeat *h, ColoState state, gboolean vm_died);
 
+/* The peer's checkpoint grows old: no new ones are made. */
+void colo_heartbeat_say_stale(ColoHeartbeat *h, gboolean stale);
+
 gboolean colo_heartbeat_is_lost(ColoHeartbeat *h);
 
 /* The state in the peer's last heartbeat. */
 ColoState colo_heartbeat_peer_state(ColoHeartbeat *h);
+
+/* Did that say that our checkpoint grows old? */
+gboolean colo_heartbeat_peer_is_stale(ColoHeartbeat *h);
 
 #endif

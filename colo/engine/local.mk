@@ -12,6 +12,7 @@ colod_SOURCES = \
 	colo/engine/primary.h colo/engine/primary.c \
 	colo/engine/primary-checkpoint.c \
 	colo/engine/primary-copy.c \
+	colo/engine/primary-disks.c \
 	colo/engine/primary-link.c \
 	colo/engine/primary-output.c \
 	colo/engine/primary-session.c \
@@ -23,4 +24,4 @@ colod_SOURCES = \
 	colo/engine/secondary-link.c \
 	colo/engine/secondary-load.c \
 	colo/engine/status.h colo/engine/status.c
-colod_LDADD = libcolodiskserver.la libcolovm.la libcolotracker.la libcoloft.la $(COMMON_LIBS)
+colod_LDADD = libcolodiskserver.la libcoloattach.la libcolovm.la libcolotracker.la libcoloft.la $(COMMON_LIBS)

@@ -142,17 +142,20 @@ static gboolean pause_and_copy(Captured *c, const guint8 **state, gsize *len,
         return FALSE;
     }
     stopped = g_get_monotonic_time();
-    /* All that the guest sent until now; answered while we copy. */
-    if (primary_output_is_captured(p)) {
+    /* All that the guest wrote and sent until now; answered while we copy. */
+    ok = primary_cut_begin(p, &local);
+    if (ok && primary_output_is_captured(p)) {
         colo_proxy_capture_begin(e->proxy, p->epoch + 1, e->config->periodic);
     }
-    ok = colo_tracker_collect(e->tracker, p->dirty, TRUE, &local);
+    ok = ok && colo_tracker_collect(e->tracker, p->dirty, TRUE, &local);
     collected = g_get_monotonic_time();
     ok = ok && copy_pages(c, deadline, &local);
     copied = g_get_monotonic_time();
     ok = ok && colo_vm_capture_state(e->vm, state, len, &local);
     saved = g_get_monotonic_time();
     colo_proxy_capture_end(e->proxy);
+    /* Before it writes on: what it writes then is of the next epoch. */
+    ok = primary_cut_end(p, deadline, ok ? &local : NULL) && ok;
     if (!colo_vm_capture_end(e->vm, &p->paused_us, &end_error)) {
         ok = FALSE;
     }
@@ -163,12 +166,13 @@ static gboolean pause_and_copy(Captured *c, const guint8 **state, gsize *len,
     p->resumed = g_get_monotonic_time();
     p->capture_us = p->resumed - begin;
     colo_log_debug("paused for %.2f ms; stop %.2f, collect %.2f, copy %.2f, "
-                   "save %.2f more, cont %.2f; %zu pages",
+                   "save %.2f more, cont %.2f; cut %.2f; %zu pages",
                    (double)p->paused_us / 1e3, (double)(stopped - begin) / 1e3,
                    (double)(collected - stopped) / 1e3,
                    (double)(copied - collected) / 1e3,
                    (double)(saved - copied) / 1e3,
-                   (double)(p->resumed - saved) / 1e3, p->pages);
+                   (double)(p->resumed - saved) / 1e3,
+                   (double)p->disks.cut_us / 1e3, p->pages);
     if (end_error) {
         g_clear_error(&local);
         g_propagate_error(error, end_error);

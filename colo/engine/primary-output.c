@@ -18,6 +18,12 @@
  */
 #define STALLED_US (500 * 1000)
 
+/* Can a checkpoint cover what the proxy holds? */
+static gboolean may_cover(const Primary *p)
+{
+    return colo_proxy_is_ready(p->e->proxy) && primary_disks_are_ready(p);
+}
+
 /* How long the proxy may go on holding in this state; -1: as it likes. */
 static gint64 grace_us(const Primary *p)
 {
@@ -27,15 +33,14 @@ static gint64 grace_us(const Primary *p)
     switch (e->state) {
     case COLO_STATE_SYNCING:
     case COLO_STATE_ACTIVE:
-        return colo_proxy_is_ready(e->proxy) ? -1 : timeout;
+        return may_cover(p) ? -1 : timeout;
     case COLO_STATE_DEGRADED:
         /*
-         * A lost proxy may be the first sign of a lost host: the heartbeat
-         * gets the time to say so.  Or all is well again soon.
+         * A lost proxy or disk may be the first sign of a lost host: the
+         * heartbeat gets the time to say so.  Or all is well again soon.
          */
-        return colo_proxy_is_ready(e->proxy) &&
-                       (p->due || p->phase == PHASE_CLOSING ||
-                        colo_proxy_captured(e->proxy))
+        return may_cover(p) && (p->due || p->phase == PHASE_CLOSING ||
+                                colo_proxy_captured(e->proxy))
                    ? -1
                    : timeout;
     case COLO_STATE_WAITING:
@@ -148,18 +153,20 @@ void primary_watch_proxy(Primary *p)
     }
     if (e->state == COLO_STATE_ACTIVE && colo_proxy_is_wanted(proxy) &&
         (lost || stalled || !ready)) {
-        colo_engine_degrade(e, stalled
-                                   ? "the guest's output was held for too long"
-                                   : colo_proxy_why(proxy));
+        colo_engine_degrade(e,
+                            "checkpoints go on, but clients' connections are "
+                            "not protected: %s",
+                            stalled ? "the guest's output was held for too long"
+                                    : colo_proxy_why(proxy));
     }
     if (stalled && (e->state == COLO_STATE_DEGRADED ||
                     e->state == COLO_STATE_SYNCING)) {
         primary_output_pass(p, FALSE);
     }
     /* The next checkpoint makes it right; once for each time it is ready. */
-    if (e->state == COLO_STATE_DEGRADED && ready && !p->healing) {
+    if (e->state == COLO_STATE_DEGRADED && may_cover(p) && !p->healing) {
         primary_ask_checkpoint(p, "proxy", "the proxy is ready");
     }
-    p->healing = e->state == COLO_STATE_DEGRADED && ready;
+    p->healing = e->state == COLO_STATE_DEGRADED && may_cover(p);
     watch_grace(p);
 }

@@ -45,6 +45,7 @@ void primary_connect(Primary *p)
     for (FtCoding i = FT_CODING_NONE; i <= FT_CODING_ZSTD; i++) {
         h.codings |= ft_coding_supported(i) ? 1u << i : 0;
     }
+    primary_offer_disks(p, &h);
     primary_link_connect(p->link, &h);
 }
 
@@ -55,6 +56,7 @@ static void forget_session(Primary *p)
     p->epoch = 0;
     p->open = p->inherit = FALSE;
     ft_log_reset(p->log);
+    primary_stop_disks(p, FALSE);
 }
 
 /* The stream is gone; the peer may be as well. */
@@ -81,6 +83,7 @@ static void start_full_copy(Primary *p, const FtHello *hello)
     primary_output_begin(p, FALSE);
     colo_proxy_cancel(p->e->proxy);
     p->session = g_strdup(hello->session);
+    primary_start_disks(p, TRUE);
     colo_status_lock(s);
     s->epoch = 0;
     s->copy_total = colo_vm_ram_bytes(p->e->vm);
@@ -120,6 +123,7 @@ static gboolean resume(Primary *p, const FtHello *hello)
     }
     p->open = FALSE;
     p->inherit = TRUE;
+    primary_start_disks(p, FALSE);
     colo_engine_step(e, COLO_ON_RESUME,
                      "the link to %s is back: sending what changed",
                      e->status->peer);
@@ -144,6 +148,12 @@ void primary_link_up(Primary *p, ColoLinkUp *up)
     }
     if (!colo_vm_check_same(e->vm, hello->description, &error)) {
         colo_engine_note(e, error->message);
+        primary_connect(p);
+        return;
+    }
+    if (e->attach && hello->n_disks != colo_disk_attach_count(e->attach)) {
+        colo_engine_note(e, "the secondary's release knows nothing of disks: "
+                            "install the same one on both");
         primary_connect(p);
         return;
     }
@@ -262,6 +272,7 @@ void primary_end_replication(Primary *p)
     }
     primary_end_session(p, FT_CANCEL_REQUEST,
                         "replication was ended on the primary");
+    primary_stop_disks(p, TRUE);
     colo_engine_emit_exit(e, "request");
     colo_engine_step(e, COLO_ON_END,
                      "replication was ended by request: the "

@@ -93,11 +93,23 @@ static void vm_opened(Primary *p)
     primary_connect(p);
 }
 
+static gboolean open_vm(Primary *p, GError **error)
+{
+    if (!colo_engine_open_vm(p->e, REOPEN_US, error)) {
+        return FALSE;
+    }
+    if (!primary_open_disks(p, error)) {
+        colo_engine_close_vm(p->e);
+        return FALSE;
+    }
+    return TRUE;
+}
+
 static void reopen_vm(Primary *p)
 {
     g_autoptr(GError) error = NULL;
 
-    if (colo_engine_open_vm(p->e, REOPEN_US, &error)) {
+    if (open_vm(p, &error)) {
         p->reopen_at = 0;
         if (p->e->state == COLO_STATE_FAILED ||
             p->e->state == COLO_STATE_ENDED) {
@@ -174,6 +186,20 @@ static void cannot_capture(Primary *p, const GError *error)
     p->reopen_at = g_get_monotonic_time() + GIVE_UP_US;
 }
 
+/* The disks were not sealed: once more, some time later. */
+static void not_cut(Primary *p, const GError *error)
+{
+    if (!primary_cut_failed(p, error)) {
+        g_clear_pointer(&p->session, g_free); /* a full copy heals all */
+        primary_lose_link(p, error->message);
+        return;
+    }
+    ask_again(p);
+    p->phase = PHASE_IDLE;
+    p->not_before = g_get_monotonic_time() + FAILED_US;
+    p->next_checkpoint = g_get_monotonic_time() + p->delay_us;
+}
+
 static void capture(Primary *p)
 {
     ColoEngine *e = p->e;
@@ -182,6 +208,12 @@ static void capture(Primary *p)
     if (!colo_vm_running(e->vm)) {
         colo_engine_note(e, "the guest is stopped: the checkpoint waits until "
                             "it runs");
+        ask_again(p);
+        p->phase = PHASE_IDLE;
+        return;
+    }
+    if (!primary_disks_are_ready(p)) {
+        primary_wait_for_disks(p);
         ask_again(p);
         p->phase = PHASE_IDLE;
         return;
@@ -208,6 +240,8 @@ static void capture(Primary *p)
         ask_again(p);
         p->phase = PHASE_IDLE;
         p->next_checkpoint = g_get_monotonic_time() + p->delay_us;
+    } else if (error->domain == COLO_DISK_ERROR) {
+        not_cut(p, error);
     } else if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)) {
         primary_lose_link(p, error->message);
     } else {
@@ -295,7 +329,7 @@ static void work(Primary *p)
         return;
     }
     if (p->phase == PHASE_IDLE && colo_vm_running(p->e->vm)) {
-        if (now >= p->not_before &&
+        if (now >= p->not_before && primary_disks_are_ready(p) &&
             (p->due || now >= p->next_checkpoint)) {
             begin_closing(p);
         } else if (now >= p->next_ahead) {
@@ -417,9 +451,12 @@ static gint64 next_wake(const Primary *p)
         at = p->reopen_at;
     }
     if (p->phase == PHASE_IDLE && p->e->vm && colo_vm_running(p->e->vm)) {
-        at = p->due ? p->not_before
-                    : MAX(MIN(p->next_checkpoint, p->next_ahead),
-                          p->not_before);
+        gboolean ready = primary_disks_are_ready(p);
+
+        at = !ready   ? p->next_ahead
+             : p->due ? p->not_before
+                      : MAX(MIN(p->next_checkpoint, p->next_ahead),
+                            p->not_before);
     }
     if (p->pass_at) {
         at = MIN(at, p->pass_at);
@@ -439,8 +476,15 @@ void colo_primary_run(ColoEngine *e)
         .ahead_interval = AHEAD_MIN_US,
         .phase = PHASE_OFFLINE,
     };
+    g_autoptr(GError) wrong = NULL;
     ColoMsg *m;
 
+    if (!primary_open_disks(&p, &wrong)) {
+        colo_log_error("%s", wrong->message);
+        e->failed = TRUE;
+        ft_log_free(p.log);
+        return;
+    }
     p.link = primary_link_new(e->config, e->mailbox);
     colo_engine_step(e, COLO_ON_START, "waiting for the secondary at %s",
                      e->status->peer);
@@ -453,13 +497,15 @@ void colo_primary_run(ColoEngine *e)
             lose_vm(&p, error);
         }
         take_vm_events(&p);
+        primary_watch_disks(&p);
         primary_watch_proxy(&p);
         while ((m = colo_mailbox_take(e->mailbox))) {
             take(&p, m);
             colo_msg_free(m);
         }
         work(&p);
-        primary_watch_proxy(&p); /* what was heard while it worked */
+        primary_watch_disks(&p); /* what was heard while it worked */
+        primary_watch_proxy(&p);
     }
 
     primary_end_session(&p, FT_CANCEL_REQUEST, "the primary's colod was stopped");
@@ -467,6 +513,7 @@ void colo_primary_run(ColoEngine *e)
         primary_output_pass(&p, TRUE);
     }
     primary_link_free(p.link);
+    primary_detach_disks(&p);
     colo_engine_close_vm(e);
     while ((m = colo_mailbox_take(e->mailbox))) {
         if (m->type == COLO_MSG_LINK_UP) {

@@ -34,6 +34,18 @@ typedef enum {
 
 typedef struct PrimaryLink PrimaryLink;
 
+/* primary-disks.c */
+typedef struct PrimaryDisks {
+    ColoDiskState shown[COLO_MAX_DISKS]; /* what clients were told */
+    gint64 shown_at;
+    gboolean started;       /* mirrors are there, or will be */
+    gboolean noted;         /* that the first checkpoint waits for them */
+    gboolean lost;          /* no checkpoint could be made, and none was since */
+    gboolean cutting;
+    gint64 cut_us;          /* what the cut under way has cost the guest */
+    gint64 refused_since;   /* the seal, each time; 0: it was not */
+} PrimaryDisks;
+
 typedef struct Primary {
     ColoEngine *e;
     PrimaryLink *link;
@@ -69,6 +81,8 @@ typedef struct Primary {
     gint64 pass_at;         /* when output is no longer held; 0: not decided */
     gint64 stalled_at;      /* when the checkpoint asked for is late; or 0 */
     gboolean healing;       /* degraded, ready, and a checkpoint is asked for */
+
+    PrimaryDisks disks;
 
     /* The checkpoint under way, for its event and statistics */
     char *reason;
@@ -167,6 +181,42 @@ gboolean primary_output_is_captured(const Primary *p);
 
 /* Act on the proxy's news and on the time. */
 void primary_watch_proxy(Primary *p);
+
+/* --- primary-disks.c; where there is no disk they do nothing ------------- */
+
+/* With a VM that was just opened. */
+gboolean primary_open_disks(Primary *p, GError **error);
+void primary_offer_disks(Primary *p, FtHello *h);
+
+/* The peer has agreed.  whole: its disks are empty. */
+void primary_start_disks(Primary *p, gboolean whole);
+
+/*
+ * Take the mirrors down, step by step (all: also what a predecessor of ours
+ * left); or within some seconds.
+ */
+void primary_stop_disks(Primary *p, gboolean all);
+void primary_detach_disks(Primary *p);
+
+/* Can a checkpoint be made?  And it cannot: the first one waits. */
+gboolean primary_disks_are_ready(const Primary *p);
+void primary_wait_for_disks(Primary *p);
+
+/*
+ * In the pause: have the secondary's disks sealed, and wait for that.  TRUE
+ * for the end if it was not begun.
+ */
+gboolean primary_cut_begin(Primary *p, GError **error);
+gboolean primary_cut_end(Primary *p, gint64 deadline, GError **error);
+
+/* It failed.  FALSE: it is refused for so long that all has to begin anew. */
+gboolean primary_cut_failed(Primary *p, const GError *error);
+
+/* Protection is not what it was, unless that was said. */
+void primary_degrade_disks(Primary *p, const char *reason);
+
+/* Act on the disks' news. */
+void primary_watch_disks(Primary *p);
 
 /* --- primary-link.c ---------------------------------------------------- */
 

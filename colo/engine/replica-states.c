@@ -33,7 +33,7 @@ static const ColoStateRow table[] = {
 
     ROW(ACTIVE, COMMIT, ACTIVE, BOTH),
     ROW(ACTIVE, COMMIT_OPEN, DEGRADED, BOTH),
-    ROW(ACTIVE, PROXY_LOST, DEGRADED, BOTH),
+    ROW(ACTIVE, PART_LOST, DEGRADED, BOTH),
     ROW(ACTIVE, FULL_COPY, SYNCING, BOTH),
     ROW(ACTIVE, RESUME, SYNCING, PRI),
     ROW(ACTIVE, RESUME, ACTIVE, SEC),
@@ -48,7 +48,7 @@ static const ColoStateRow table[] = {
 
     ROW(DEGRADED, COMMIT, ACTIVE, BOTH), /* the proxy took part */
     ROW(DEGRADED, COMMIT_OPEN, DEGRADED, BOTH),
-    ROW(DEGRADED, PROXY_LOST, DEGRADED, BOTH),
+    ROW(DEGRADED, PART_LOST, DEGRADED, BOTH),
     ROW(DEGRADED, FULL_COPY, SYNCING, BOTH),
     ROW(DEGRADED, RESUME, SYNCING, PRI),
     ROW(DEGRADED, RESUME, DEGRADED, SEC),
@@ -114,7 +114,7 @@ const char *colo_trigger_name(ColoTrigger on)
 {
     static const char *const names[COLO_ON_COUNT] = {
         "start",      "full copy", "resume",    "commit",
-        "commit without proxy",    "proxy lost", "link lost",
+        "commit without proxy",    "part lost", "link lost",
         "peer lost",  "take over", "taken over", "end",
         "shutdown",   "failure",
     };

@@ -15,7 +15,7 @@ typedef enum {
     COLO_STATE_WAITING,     /* for the peer; nothing is protected yet */
     COLO_STATE_SYNCING,     /* the live full copy */
     COLO_STATE_ACTIVE,      /* protected */
-    COLO_STATE_DEGRADED,    /* checkpoints, but output is not held for them */
+    COLO_STATE_DEGRADED,    /* a proxy or a disk is not what it has to be */
     COLO_STATE_PAUSED,      /* the link is lost, waiting to go on */
     COLO_STATE_UNPROTECTED, /* the primary goes on alone, takes a peer back */
     COLO_STATE_TAKEOVER,    /* the secondary is taking over */
@@ -31,7 +31,7 @@ typedef enum {
     COLO_ON_RESUME,         /* the peer is back; only what changed is sent */
     COLO_ON_COMMIT,         /* a checkpoint is committed */
     COLO_ON_COMMIT_OPEN,    /* one that the proxy had no part in */
-    COLO_ON_PROXY_LOST,     /* colo-proxy, or the one of the peer */
+    COLO_ON_PART_LOST,     /* colo-proxy, or the peer's; a disk */
     COLO_ON_LINK_LOST,      /* the ft stream broke */
     COLO_ON_PEER_LOST,      /* heartbeat lost, or the peer left */
     COLO_ON_TAKE_OVER,      /* decided: the secondary takes over */

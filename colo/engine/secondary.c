@@ -310,6 +310,7 @@ static gboolean take_commit(Secondary *s)
     colo_status_lock(st);
     st->epoch = epoch;
     st->checkpoints++;
+    st->cuts += e->disks != NULL;
     st->guest_running = colo_vm_running(e->vm);
     if (first) {
         st->copy_done = st->copy_total;
@@ -532,7 +533,7 @@ static void watch_staleness(Secondary *s)
     ColoState peer = colo_heartbeat_peer_state(s->e->heartbeat);
 
     if (s->complete &&
-        (peer == COLO_STATE_PAUSED || peer == COLO_STATE_UNPROTECTED ||
+        (colo_heartbeat_peer_is_stale(s->e->heartbeat) || peer == COLO_STATE_PAUSED || peer == COLO_STATE_UNPROTECTED ||
          peer == COLO_STATE_ALONE)) {
         s->stale = TRUE;
     }
@@ -574,7 +575,10 @@ static void watch_proxy(Secondary *s)
 
     if (e->state == COLO_STATE_ACTIVE && colo_proxy_is_wanted(proxy) &&
         (lost || !colo_proxy_is_ready(proxy))) {
-        colo_engine_degrade(e, colo_proxy_why(proxy));
+        colo_engine_degrade(e,
+                            "checkpoints go on, but clients' connections are "
+                            "not protected: %s",
+                            colo_proxy_why(proxy));
     }
 }
 

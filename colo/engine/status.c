@@ -21,6 +21,7 @@ ColoStatus *colo_status_new(gboolean primary, const char *name)
     s->causes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     s->pause = colo_histogram_new();
     s->capture = colo_histogram_new();
+    s->cut = colo_histogram_new();
     s->transfer = colo_histogram_new();
     s->commit = colo_histogram_new();
     s->load = colo_histogram_new();
@@ -45,6 +46,7 @@ void colo_status_free(ColoStatus *s)
         g_hash_table_unref(s->causes);
         colo_histogram_free(s->pause);
         colo_histogram_free(s->capture);
+        colo_histogram_free(s->cut);
         colo_histogram_free(s->transfer);
         colo_histogram_free(s->commit);
         colo_histogram_free(s->load);
@@ -206,6 +208,32 @@ JsonNode *colo_status_query(ColoStatus *s)
     return node;
 }
 
+/* What both guests wrote that no checkpoint holds yet, or is not merged. */
+static gint64 sum_of(const ColoStatus *s, const char *member)
+{
+    JsonArray *a = s->disks ? json_node_get_array(s->disks) : NULL;
+    gint64 sum = 0;
+
+    for (guint i = 0; a && i < json_array_get_length(a); i++) {
+        JsonObject *o = json_array_get_object_element(a, i);
+        JsonNode *n = json_object_get_member(o, member);
+
+        sum += n && JSON_NODE_HOLDS_VALUE(n) ? json_node_get_int(n) : 0;
+    }
+    return sum;
+}
+
+static JsonObject *disk_stats(const ColoStatus *s)
+{
+    JsonObject *o = json_object_new();
+
+    json_object_set_int_member(o, "sealed", (gint64)s->cuts);
+    json_object_set_int_member(o, "pending-bytes", sum_of(s, "pending-bytes"));
+    json_object_set_int_member(o, "active-bytes", sum_of(s, "active-bytes"));
+    json_object_set_int_member(o, "sealed-bytes", sum_of(s, "sealed-bytes"));
+    return o;
+}
+
 JsonNode *colo_status_stats(ColoStatus *s)
 {
     JsonObject *o = json_object_new(), *copy = json_object_new(),
@@ -226,6 +254,8 @@ JsonNode *colo_status_stats(ColoStatus *s)
     json_object_set_member(o, "pause-ms", colo_histogram_to_json(s->pause, 1e3));
     json_object_set_member(o, "capture-ms",
                            colo_histogram_to_json(s->capture, 1e3));
+    json_object_set_member(o, "cut-ms", colo_histogram_to_json(s->cut, 1e3));
+    json_object_set_object_member(o, "disks", disk_stats(s));
     json_object_set_member(o, "transfer-ms",
                            colo_histogram_to_json(s->transfer, 1e3));
     json_object_set_member(o, "commit-ms",

@@ -46,8 +46,10 @@ typedef struct ColoStatus {
     /* How many of each: committed by reason; asked for by the proxy */
     GHashTable *reasons, *causes;
     guint64 bytes_sent, pages_sent, zero_pages;
+    guint64 cuts;           /* seals of the disks */
     /* microseconds, but for pages and bytes */
-    ColoHistogram *pause, *capture, *transfer, *commit, *load, *pages, *bytes;
+    ColoHistogram *pause, *capture, *cut, *transfer, *commit, *load, *pages,
+        *bytes;
 } ColoStatus;
 
 ColoStatus *colo_status_new(gboolean primary, const char *name);
