@@ -2,15 +2,18 @@
 # Tests of the real colod with a simulated QEMU.
 SIM_TESTS = tests/sim/test-sim-vm tests/sim/test-sim-kills \
 	tests/sim/test-sim-peers tests/sim/test-sim-faults \
-	tests/sim/test-sim-output tests/sim/test-sim-proxies
+	tests/sim/test-sim-output tests/sim/test-sim-proxies \
+	tests/sim/test-sim-disks
 check_PROGRAMS += tests/sim/sim-qemu tests/sim/sim-proxy $(SIM_TESTS)
 TESTS += $(SIM_TESTS)
 
 tests_sim_sim_qemu_SOURCES = tests/sim/sim.h tests/sim/sim-qemu.c \
 	tests/sim/sim-guest.c tests/sim/sim-run.c tests/sim/sim-monitor.c \
 	tests/sim/sim-commands.c tests/sim/sim-block.c tests/sim/sim-fdset.c \
-	tests/sim/sim-image.c
-tests_sim_sim_qemu_LDADD = $(UNIT_LIBS)
+	tests/sim/sim-image.c tests/sim/sim-mirror.c \
+	tests/sim/sim-disk.h tests/sim/sim-disk.c
+tests_sim_sim_qemu_CPPFLAGS = $(AM_CPPFLAGS) $(NBD_CFLAGS)
+tests_sim_sim_qemu_LDADD = $(UNIT_LIBS) $(NBD_LIBS)
 
 tests_sim_sim_proxy_SOURCES = tests/sim/sim-proxy.c
 tests_sim_sim_proxy_LDADD = $(UNIT_LIBS)
@@ -40,3 +43,5 @@ tests_sim_test_sim_output_SOURCES = tests/sim/test-sim-output.c $(SIM_OUTPUT)
 tests_sim_test_sim_output_LDADD = $(UNIT_LIBS)
 tests_sim_test_sim_proxies_SOURCES = tests/sim/test-sim-proxies.c $(SIM_OUTPUT)
 tests_sim_test_sim_proxies_LDADD = $(UNIT_LIBS)
+tests_sim_test_sim_disks_SOURCES = tests/sim/test-sim-disks.c $(SIM_CHECK)
+tests_sim_test_sim_disks_LDADD = $(UNIT_LIBS)

@@ -10,12 +10,14 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum { CALL_US = SOON_MS * 1000, TAIL_BYTES = 6000 };
+enum { DISK_BYTES = 64 * 4096 }; /* sim-disk.h */
 
 /* Built with AddressSanitizer: let libcolotrack be preloaded before it. */
 static void allow_preload(void)
@@ -72,6 +74,10 @@ Rig *rig_new(const RigOptions *o)
     r->ft_port = free_port(SOCK_STREAM);
     r->hb_port = free_port(SOCK_DGRAM);
     r->link = relay_new(r->ft_port, r->hb_port);
+    if (o->disks) {
+        r->nbd_port = free_port(SOCK_STREAM);
+        r->nbd_link = relay_new(r->nbd_port, free_port(SOCK_DGRAM));
+    }
     side_init(r, &r->pri, "pri");
     side_init(r, &r->sec, "sec");
     return r;
@@ -115,6 +121,7 @@ void rig_free(Rig *r)
         side_clear(&r->pri);
         side_clear(&r->sec);
         relay_free(r->link);
+        relay_free(r->nbd_link);
         if (!r->keep) {
             remove_tree(r->dir);
         }
@@ -155,6 +162,75 @@ static void add_more(GString *args, const char *more)
     }
 }
 
+char *rig_disk_path(Rig *r, Side *s, guint i)
+{
+    return g_strdup_printf("%s/%s-vd%c.img", r->dir, s->name, 'a' + (int)i);
+}
+
+/* What sim-qemu and colod of this side are told of its disks. */
+static void add_qemu_disks(Rig *r, Side *s, GString *args)
+{
+    for (guint i = 0; i < r->o.disks; i++) {
+        g_autofree char *path = rig_disk_path(r, s, i);
+
+        if (s == &r->pri) {
+            g_string_append_printf(args, " --disk=vd%c=%s", 'a' + (int)i, path);
+        } else {
+            g_string_append_printf(
+                args, " --disk=vd%c=nbd://127.0.0.1:%u/vd%c/secondary",
+                'a' + (int)i, r->nbd_port, 'a' + (int)i);
+        }
+    }
+}
+
+static void add_colod_disks(Rig *r, Side *s, GString *args)
+{
+    if (!r->o.disks) {
+        return;
+    }
+    g_string_append_printf(args, " --nbd 127.0.0.1:%u",
+                           s == &r->pri ? relay_tcp_port(r->nbd_link)
+                                        : r->nbd_port);
+    for (guint i = 0; i < r->o.disks; i++) {
+        g_autofree char *path = rig_disk_path(r, s, i);
+
+        g_string_append_printf(args, " --disk vd%c", 'a' + (int)i);
+        if (s == &r->sec) {
+            g_string_append_printf(args, "=%s", path);
+            if (!g_file_test(path, G_FILE_TEST_EXISTS)) {
+                FILE *f = fopen(path, "w");
+
+                g_assert_true(f && ftruncate(fileno(f), DISK_BYTES) == 0);
+                fclose(f);
+            }
+        }
+    }
+}
+
+int rig_nbdkit(Rig *r)
+{
+    g_autofree char *path =
+        r->sec.colod ? g_strdup_printf("/proc/%d/task", (int)r->sec.colod->pid)
+                     : NULL;
+    GDir *dir = path ? g_dir_open(path, 0, NULL) : NULL;
+    const char *tid;
+    int pid = 0;
+
+    while (!pid && dir && (tid = g_dir_read_name(dir))) {
+        g_autofree char *children =
+            g_strdup_printf("%s/%s/children", path, tid);
+        g_autofree char *text = NULL;
+
+        if (g_file_get_contents(children, &text, NULL, NULL)) {
+            pid = atoi(text);
+        }
+    }
+    if (dir) {
+        g_dir_close(dir);
+    }
+    return pid;
+}
+
 /* The last of its sockets: then the other one does, too. */
 static void wait_listening(Side *s)
 {
@@ -184,6 +260,7 @@ void rig_start_qemu(Rig *r, Side *s)
                     s->qmp, s->foreign, s->guest_log,
                     primary ? 1 : 100 + (int)s->starts, primary ? 1 : 2,
                     primary ? "" : " -S");
+    add_qemu_disks(r, s, args);
     add_more(args, primary ? r->o.sim_pri : r->o.sim_sec);
     if (g_getenv("COLO_SIM_PAGES")) {
         g_string_append_printf(args, " --pages=%s/pri", r->dir);
@@ -245,6 +322,7 @@ void rig_start_colod(Rig *r, Side *s)
     if (r->o.tracker) {
         g_string_append_printf(args, " --tracker %s", r->o.tracker);
     }
+    add_colod_disks(r, s, args);
     add_more(args, primary ? r->o.colod_pri : r->o.colod_sec);
     s->colod = start(s, "colod", NULL, args);
     if (primary) {

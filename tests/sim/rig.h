@@ -24,6 +24,7 @@ typedef struct RigOptions {
     const char *tracker;               /* NULL: auto */
     gboolean proxy;                    /* sim-proxies, given to the colods */
     gboolean preload;                  /* libcolotrack.so in the sim-qemus */
+    guint disks;                       /* vda, vdb, vdc */
     int delay_ms;                      /* 0: 20 */
     int heartbeat_timeout_ms;          /* 0: 300 */
     int qmp_timeout_ms;                /* 0: 10000 */
@@ -47,6 +48,8 @@ typedef struct Rig {
     RigOptions o;
     guint16 ft_port, hb_port; /* where the secondary listens */
     Relay *link;
+    guint16 nbd_port; /* of the secondary's nbdkit */
+    Relay *nbd_link;  /* what the primary has of that; NULL: no disks */
     Side pri, sec;
     gboolean keep;    /* the folder, to be looked at */
     gboolean strayed; /* on purpose: only the last load counts */
@@ -57,6 +60,12 @@ Rig *rig_new(const RigOptions *o);
 /* Ends everything. */
 void rig_free(Rig *r);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Rig, rig_free)
+
+/* Its image, on this side; free with g_free. */
+char *rig_disk_path(Rig *r, Side *s, guint i);
+
+/* The pid of the secondary's nbdkit; 0: there is none now. */
+int rig_nbdkit(Rig *r);
 
 void rig_start_qemu(Rig *r, Side *s);
 void rig_start_colod(Rig *r, Side *s);

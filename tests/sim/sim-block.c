@@ -55,6 +55,9 @@ static char *blockdev_add(JsonObject *args, GError **error)
     const char *below = sim_arg(args, "file");
     Node *n;
 
+    if (g_str_equal(driver, "nbd")) {
+        return sim_nbd_add(args, error);
+    }
     name = sim_arg(args, "node-name");
     if (!*name || find_node(name)) {
         return sim_fail(error, "Duplicate or missing node name '%s'", name);
@@ -85,7 +88,11 @@ static char *blockdev_del(JsonObject *args, GError **error)
 {
     const char *name = sim_arg(args, "node-name");
     Node *n = find_node(name);
+    char *done = n ? NULL : sim_nbd_del(name, error);
 
+    if (done || (error && *error)) {
+        return done;
+    }
     if (!n) {
         return sim_fail(error, "Failed to find node with node-name='%s'", name);
     }
@@ -114,6 +121,7 @@ static char *query_nodes(JsonObject *args, GError **error)
                                n->below ? "qcow2" : "file",
                                n->below ? n->below : n->filename);
     }
+    sim_disk_nodes(s);
     g_string_append_c(s, ']');
     return g_string_free(s, FALSE);
 }

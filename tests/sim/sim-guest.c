@@ -8,11 +8,13 @@
  * The CPU keeps the sum of the hashes of all pages.  So one page from
  * another moment than the CPU's state, whole or torn, makes a sum that is
  * not the CPU's: all pages are summed up anew before the first step after
- * each load and reset, and each CHECK_STEPS steps.
+ * each load and reset, and each CHECK_STEPS steps.  With its disks it does the
+ * same, a block in each step.
  */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "tests/sim/sim-disk.h"
 #include "tests/sim/sim.h"
 
 #include <errno.h>
@@ -40,6 +42,7 @@ typedef struct SimCpu {
     guint64 hash;
     guint64 rng;
     guint64 sum; /* of all pages' hashes */
+    guint64 disk_sums[SIM_MAX_DISKS]; /* of all blocks' */
 } SimCpu;
 
 /*
@@ -147,8 +150,75 @@ static void name_pages(void)
     }
 }
 
+/* --- Disks --- */
+
+static guint64 block_hash(guint block, const guint8 *data)
+{
+    return XXH3_64bits_withSeed(data, SIM_BLOCK, block + 1);
+}
+
+static void disk_failed(void)
+{
+    if (!broken) {
+        broken = TRUE;
+        write_line("BROKEN", sim_disk_error);
+    }
+}
+
+static guint64 all_blocks(SimDisk *d)
+{
+    guint8 data[SIM_BLOCK];
+    guint64 sum = 0;
+
+    for (guint i = 0; i < SIM_BLOCKS; i++) {
+        if (!sim_disk_read(d, i, data)) {
+            disk_failed();
+            return 0;
+        }
+        sum += block_hash(i, data);
+    }
+    return sum;
+}
+
+static void check_disks(void)
+{
+    for (guint i = 0; i < sim_n_disks && !broken; i++) {
+        if (all_blocks(&sim_disks[i]) != cpu.disk_sums[i] && !broken) {
+            broken = TRUE;
+            write_line("BROKEN", "DISK BROKEN: disk and CPU are not of one "
+                                 "moment");
+        }
+    }
+}
+
+static void step_disk(void)
+{
+    guint64 r = next_random();
+    guint i = (guint)(cpu.step % sim_n_disks);
+    guint block = (guint)(r % SIM_BLOCKS);
+    guint64 data[SIM_BLOCK / 8], old;
+
+    if (!sim_disk_read(&sim_disks[i], block, (guint8 *)data)) {
+        disk_failed();
+        return;
+    }
+    old = block_hash(block, (guint8 *)data);
+    cpu.hash = (cpu.hash ^ old) * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15);
+    for (guint k = 0; k < SIM_BLOCK / 8; k++) {
+        data[k] = cpu.hash + k * r;
+    }
+    if (!sim_disk_write(&sim_disks[i], block, (guint8 *)data)) {
+        disk_failed();
+        return;
+    }
+    cpu.disk_sums[i] += block_hash(block, (guint8 *)data) - old;
+}
+
 static void check(void)
 {
+    if (!broken) {
+        check_disks();
+    }
     if (!broken && all_pages() != cpu.sum) {
         broken = TRUE;
         write_line("BROKEN", "CHAIN BROKEN: RAM and CPU are not of one moment");
@@ -188,6 +258,9 @@ static void step(void)
         }
         cpu.sum += page_hash(page) - old;
     }
+    if (sim_n_disks) {
+        step_disk();
+    }
     cpu.rng ^= (guint64)sim_options.salt;
     cpu.step++;
     if (cpu.step % CHECK_STEPS == 0) {
@@ -212,7 +285,7 @@ static gpointer vcpu(gpointer arg)
         if (verify) {
             verify = FALSE;
             check();
-            write_line("resumed", "");
+            write_line("resumed", broken ? "broken" : "");
             continue;
         }
         step();
@@ -226,8 +299,10 @@ static gpointer vcpu(gpointer arg)
 void sim_guest_boot(void)
 {
     guint64 boot = cpu.boot + 1;
+    SimCpu last = cpu;
 
     cpu = (SimCpu){.boot = boot, .rng = (guint64)sim_options.seed + boot};
+    memcpy(cpu.disk_sums, last.disk_sums, sizeof(cpu.disk_sums));
     for (guint64 i = 0; i < n_pages; i++) {
         guint64 r = next_random();
 
@@ -261,6 +336,10 @@ void sim_guest_start(void)
             exit(1);
         }
     }
+    /* What is behind NBD is loaded before it runs. */
+    for (guint i = 0; i < sim_n_disks; i++) {
+        cpu.disk_sums[i] = sim_disks[i].nbd ? 0 : all_blocks(&sim_disks[i]);
+    }
     sim_guest_boot();
     write_line("boot", "");
     g_thread_unref(g_thread_new("CPU 0/TCG", vcpu, NULL));
@@ -268,6 +347,23 @@ void sim_guest_start(void)
     while (!vcpu_tid) {
         g_cond_wait(&wake, &lock);
     }
+    g_mutex_unlock(&lock);
+}
+
+void sim_guest_lock(void)
+{
+    g_mutex_lock(&lock);
+}
+
+void sim_guest_unlock(void)
+{
+    g_mutex_unlock(&lock);
+}
+
+void sim_guest_check(void)
+{
+    g_mutex_lock(&lock);
+    verify = TRUE;
     g_mutex_unlock(&lock);
 }
 

@@ -13,6 +13,7 @@
 #include "colo/qmp-client.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,8 @@ static int n_monitors;
 static Monitor *current;
 static GQueue later = G_QUEUE_INIT;
 static gboolean quit;
+static GAsyncQueue *posted;
+static int posted_fds[2];
 
 void sim_monitor_listen(const char *path)
 {
@@ -48,6 +51,10 @@ void sim_monitor_listen(const char *path)
     GError *e = NULL;
 
     g_assert(n_monitors <= MAX_MONITORS);
+    if (!posted) {
+        posted = g_async_queue_new();
+        g_assert_cmpint(pipe2(posted_fds, O_CLOEXEC | O_NONBLOCK), ==, 0);
+    }
     m->fd = m->msg_fd = -1;
     m->out = g_string_new(NULL);
     colo_qmp_lines_init(&m->lines, MAX_LINE);
@@ -128,7 +135,44 @@ static void flush(Monitor *m)
     }
 }
 
+typedef struct Posted {
+    char *name, *data;
+} Posted;
+
+void sim_post_event(const char *name, const char *data)
+{
+    Posted *p = g_new(Posted, 1);
+    char c = 0;
+
+    p->name = g_strdup(name);
+    p->data = g_strdup(data);
+    g_async_queue_push(posted, p);
+    if (write(posted_fds[1], &c, 1) < 0) {
+        g_assert(errno == EAGAIN);
+    }
+}
+
+static void send_event(const char *name, const char *data);
+
+static void send_posted(void)
+{
+    Posted *p;
+
+    while (posted && (p = g_async_queue_try_pop(posted))) {
+        send_event(p->name, p->data);
+        g_free(p->name);
+        g_free(p->data);
+        g_free(p);
+    }
+}
+
 void sim_event(const char *name, const char *data)
+{
+    send_posted();
+    send_event(name, data);
+}
+
+static void send_event(const char *name, const char *data)
 {
     gint64 now = g_get_real_time();
 
@@ -146,7 +190,8 @@ void sim_event(const char *name, const char *data)
 
 static SimHandler find(const char *name)
 {
-    const SimCommand *tables[] = {sim_query_commands, sim_block_commands};
+    const SimCommand *tables[] = {sim_query_commands, sim_block_commands,
+                                  sim_mirror_commands};
 
     for (guint t = 0; t < G_N_ELEMENTS(tables); t++) {
         for (const SimCommand *c = tables[t]; c->name; c++) {
@@ -217,6 +262,7 @@ static void request(Monitor *m, const char *line, gsize len)
         result = g_strdup_printf("{\"class\": \"GenericError\", \"desc\": %s}",
                                  desc);
     }
+    send_posted();
     g_string_append_printf(m->out, "{\"%s\": %s%s%s}\r\n",
                            desc ? "error" : "return", result,
                            id ? ", \"id\": " : "", id ? id : "");
@@ -300,8 +346,11 @@ static void greet(Monitor *m)
 void sim_monitor_run(void)
 {
     while (!quit) {
-        struct pollfd p[MAX_MONITORS];
+        struct pollfd p[MAX_MONITORS + 1];
+        char rest[64];
         Later *l;
+
+        send_posted();
 
         for (int i = 0; i < n_monitors; i++) {
             Monitor *m = &monitors[i];
@@ -311,8 +360,12 @@ void sim_monitor_run(void)
             p[i].events = POLLIN | (m->out->len ? POLLOUT : 0);
             p[i].revents = 0;
         }
-        if (poll(p, n_monitors, g_queue_is_empty(&later) ? -1 : 0) < 0) {
+        p[n_monitors].fd = posted_fds[0];
+        p[n_monitors].events = POLLIN;
+        if (poll(p, n_monitors + 1, g_queue_is_empty(&later) ? -1 : 0) < 0) {
             continue;
+        }
+        while (read(posted_fds[0], rest, sizeof(rest)) > 0) {
         }
         l = g_queue_pop_head(&later);
         if (l) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* sim-qemu: options. */
+#include "tests/sim/sim-disk.h"
 #include "tests/sim/sim.h"
 
 #include <signal.h>
@@ -38,6 +39,8 @@ static const GOptionEntry entries[] = {
      "NAME"},
     {"qemu-version", 0, 0, G_OPTION_ARG_STRING, &sim_options.version,
      "The version of the greeting", "X.Y.Z"},
+    {"disk", 0, 0, G_OPTION_ARG_STRING_ARRAY, &sim_options.disks,
+     "A disk of the guest, a file or behind NBD; repeatable", "NAME=WHERE"},
     {NULL},
 };
 
@@ -61,6 +64,12 @@ int main(int argc, char **argv)
     }
     /* A test that dies leaves nothing behind. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (char **d = sim_options.disks; d && *d; d++) {
+        if (!sim_disk_open(*d)) {
+            fprintf(stderr, "sim-qemu: cannot open disk %s\n", *d);
+            return 1;
+        }
+    }
     sim_guest_start();
     for (char **path = sim_options.qmp; *path; path++) {
         sim_monitor_listen(*path);

@@ -147,6 +147,8 @@ static gboolean act(const char *name, gint64 ms)
         sim_panic(FALSE);
     } else if (g_str_equal(name, "panic-pause")) {
         sim_panic(TRUE);
+    } else if (g_str_equal(name, "check")) {
+        sim_guest_check();
     } else if (g_str_equal(name, "grow")) {
         sim_options.device_bytes = ms;
     }

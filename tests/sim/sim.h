@@ -26,6 +26,7 @@ typedef struct SimOptions {
     char *pages; /* folder for the hashes of pages, or NULL */
     char *machine;
     char *version;
+    char **disks; /* NAME=FILE or NAME=URI of NBD */
 } SimOptions;
 
 extern SimOptions sim_options;
@@ -48,6 +49,13 @@ void sim_guest_scribble(void);    /* as a reset writes to RAM */
 GByteArray *sim_guest_save(void); /* the CPU's and devices' section */
 gboolean sim_guest_load(const guint8 *data, gsize len, const char **why);
 
+/* While it is held the vCPU is between two steps. */
+void sim_guest_lock(void);
+void sim_guest_unlock(void);
+
+/* All of RAM and disks is looked at before its next step. */
+void sim_guest_check(void);
+
 /* One line of the log: time, word, the chain's step and hash. */
 void sim_log(const char *word, const char *detail);
 
@@ -61,6 +69,8 @@ void sim_monitor_hang_up(void);
 int sim_monitor_take_fd(void); /* the last one received, or -1 */
 /* data: JSON text or NULL */
 void sim_event(const char *name, const char *data);
+/* From any thread; it is sent before anything that happens later. */
+void sim_post_event(const char *name, const char *data);
 /* Run after the replies so far are on their way. */
 void sim_later(void (*func)(void *), void *arg);
 
@@ -84,7 +94,14 @@ typedef struct SimCommand {
     SimHandler handler;
 } SimCommand;
 
-extern const SimCommand sim_query_commands[], sim_block_commands[];
+extern const SimCommand sim_query_commands[], sim_block_commands[],
+    sim_mirror_commands[];
+
+/* --- sim-mirror.c: the NBD part of block nodes --- */
+
+char *sim_nbd_add(JsonObject *args, GError **error);
+char *sim_nbd_del(const char *name, GError **error);
+void sim_disk_nodes(GString *list);
 
 /* The name in QMP's string arguments, "" when there is none. */
 const char *sim_arg(JsonObject *args, const char *name);

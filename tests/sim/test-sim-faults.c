@@ -196,7 +196,7 @@ static void test_state_too_large(void)
 
     inject(r, &r->pri, NULL, NULL, "grow", 5000000);
     check_state(r, &r->pri, "unprotected", SOON_MS);
-    check_detail(r, &r->pri, "device state of 50000", SOON_MS);
+    check_detail(r, &r->pri, "device state of 5000", SOON_MS);
     check_guest(r, &r->pri);
     inject(r, &r->pri, NULL, NULL, "grow", 59000);
     check_active(r);
