@@ -147,6 +147,9 @@ void *exports_open(int readonly)
     c->view =
         kind == EXPORT_PRIMARY ? COLO_STORE_PRIMARY : COLO_STORE_SECONDARY;
     c->host = g_steal_pointer(&host);
+    if (disk) {
+        writer_open(&disk->writer, &c->claim);
+    }
     return c;
 }
 
@@ -155,7 +158,7 @@ void exports_close(void *handle)
     Connection *c = handle;
 
     if (c->disk) {
-        writer_leave(&c->disk->writer, &c->claim);
+        writer_close(&c->disk->writer, &c->claim);
     }
     g_free(c->host);
     g_free(c);

@@ -105,12 +105,15 @@ static int refuse(Connection *c, WriterAnswer a, const char *other)
 
         nbdkit_error("disk %s: %s", c->disk->name, detail);
         disk_tell(c->disk, "writer", detail);
+    } else if (a == WRITER_SUPERSEDED && may_tell(c->disk)) {
+        nbdkit_error("disk %s: %s writes on another connection now",
+                     c->disk->name, c->host);
     }
     nbdkit_set_error(EPERM);
     return -1;
 }
 
-/* Before each change of a disk */
+/* Before each change of a disk; wrote() follows if it may. */
 static int may_write(Connection *c)
 {
     g_autofree char *other = NULL;
@@ -119,11 +122,18 @@ static int may_write(Connection *c)
     if (c->view != COLO_STORE_PRIMARY) {
         return 0;
     }
-    a = writer_ask(&c->disk->writer, &c->claim, c->host, &other);
+    a = writer_begin(&c->disk->writer, &c->claim, c->host, &other);
     if (a == WRITER_NEW) {
         disk_tell(c->disk, "writer", c->host);
     }
     return a == WRITER_OK || a == WRITER_NEW ? 0 : refuse(c, a, other);
+}
+
+static void wrote(Connection *c)
+{
+    if (c->view == COLO_STORE_PRIMARY) {
+        writer_end(&c->disk->writer, &c->claim);
+    }
 }
 
 static int write_checkpoint(const void *buf, uint32_t count, uint64_t offset)
@@ -142,6 +152,7 @@ int request_write(void *handle, const void *buf, uint32_t count,
                   uint64_t offset, uint32_t flags)
 {
     Connection *c = handle;
+    int r;
 
     if (!c->disk) {
         return write_checkpoint(buf, count, offset);
@@ -149,22 +160,24 @@ int request_write(void *handle, const void *buf, uint32_t count,
     if (may_write(c) < 0) {
         return -1;
     }
-    return answer(c,
-                  colo_store_write(c->disk->store, c->view, buf, count, offset,
-                                   flags & NBDKIT_FLAG_FUA),
-                  "write", count, offset);
+    r = colo_store_write(c->disk->store, c->view, buf, count, offset,
+                         flags & NBDKIT_FLAG_FUA);
+    wrote(c);
+    return answer(c, r, "write", count, offset);
 }
 
 static int zero(Connection *c, uint32_t count, uint64_t offset, gboolean punch,
                 uint32_t flags, const char *doing)
 {
+    int r;
+
     if (may_write(c) < 0) {
         return -1;
     }
-    return answer(c,
-                  colo_store_zero(c->disk->store, c->view, count, offset, punch,
-                                  flags & NBDKIT_FLAG_FUA),
-                  doing, count, offset);
+    r = colo_store_zero(c->disk->store, c->view, count, offset, punch,
+                        flags & NBDKIT_FLAG_FUA);
+    wrote(c);
+    return answer(c, r, doing, count, offset);
 }
 
 int request_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)

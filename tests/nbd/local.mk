@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Tests of blockrep/plugin/ in a real nbdkit
 NBD_TESTS = \
+	tests/nbd/test-writer \
 	tests/nbd/test-exports \
 	tests/nbd/test-checkpoint \
 	tests/nbd/test-crash
@@ -15,6 +16,8 @@ NBD_TEST_LIBS = libnbdfixture.la $(UNIT_LIBS) $(NBD_LIBS)
 # nbdkit loads it from the build folder.
 $(NBD_TESTS): nbdkit-colo-plugin.la
 
+tests_nbd_test_writer_SOURCES = tests/nbd/test-writer.c
+tests_nbd_test_writer_LDADD = libcoloplugin.la $(NBD_TEST_LIBS)
 tests_nbd_test_exports_SOURCES = tests/nbd/test-exports.c
 tests_nbd_test_exports_LDADD = libcoloplugin.la $(NBD_TEST_LIBS)
 tests_nbd_test_checkpoint_SOURCES = tests/nbd/test-checkpoint.c

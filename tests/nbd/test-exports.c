@@ -243,6 +243,14 @@ static void test_writer(void)
 
     client_free(a);
     client_fill_fails(other, 0, 4096, EPERM); /* b is still there */
+
+    /* It comes back, and the old connection still seems to be there. */
+    a = client_new_from(s, "127.0.0.1", "vda");
+    client_fill(b, 4096, 4096, 4);
+    client_fill(a, 4096, 4096, 5);
+    client_fill_fails(b, 4096, 4096, EPERM);
+    client_check(b, 4096, 4096, 5);
+    client_free(a);
     client_free(b);
     /* The server may not have seen b's end yet. */
     for (gint64 end = g_get_monotonic_time() + 10 * G_USEC_PER_SEC;;) {
