@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
-#include <unistd.h>
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 

@@ -73,6 +73,14 @@ check "colo-proxy(8) has all commands of its control socket" \
 check "colo-proxy(8) has all its events" each_in "$docs/colo-proxy.8.pod" \
     $(sed -n 's/.*server_emit([^"]*"\(COLO_[A-Z_]*\)".*/\1/p' "$proxy"/*.c |
         sort -u)
+plugin=$COLO_SRCDIR/blockrep/plugin
+check "nbdkit-colo-plugin(1) has all commands of its control socket" \
+    each_in "$docs/nbdkit-colo-plugin.1.pod" \
+    $(sed -n 's/^ *{"\([a-z-]*\)", [a-zA-Z_]*, [a-z_]*},$/\1/p' \
+        "$plugin/commands.c")
+check "nbdkit-colo-plugin(1) has all its events" \
+    each_in "$docs/nbdkit-colo-plugin.1.pod" \
+    $(sed -n 's/.*"\(COLO_DISK[A-Z_]*\)".*/\1/p' "$plugin"/*.c | sort -u)
 check "colo(7) has all states" each_in "$docs/colo.7.pod" \
     $(sed -n '/^const char \*colo_state_name/,/};/{
         s/[^"]*"\([a-z]*\)"[^"]*/\1 /g; /^[a-z ]*$/p }' \

@@ -28,3 +28,19 @@ tests_nbd_test_crash_LDADD = $(NBD_TEST_LIBS)
 TESTS += tests/nbd/test-interop.sh
 dist_check_SCRIPTS += tests/nbd/test-interop.sh
 tests/nbd/test-interop.log: nbdkit-colo-plugin.la qmp-send
+
+# Fuzzing, as in tests/fuzz/local.mk
+check_PROGRAMS += tests/fuzz/replay-checkpoint
+TESTS += tests/fuzz/replay-checkpoint
+EXTRA_DIST += tests/fuzz/checkpoint.dict
+tests_fuzz_replay_checkpoint_SOURCES = \
+	tests/fuzz/fuzz-checkpoint.c $(FUZZ_REPLAY)
+tests_fuzz_replay_checkpoint_LDADD = \
+	libcoloplugin.la libcolostore.la $(UNIT_LIBS)
+if FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz-checkpoint
+tests_fuzz_fuzz_checkpoint_SOURCES = \
+	tests/fuzz/fuzz-checkpoint.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_checkpoint_LDADD = $(tests_fuzz_replay_checkpoint_LDADD)
+tests_fuzz_fuzz_checkpoint_LDFLAGS = $(FUZZ_LINK)
+endif
