@@ -182,6 +182,10 @@ static int append(ColoStore *s, ColoStoreView v, StoreRecord *r,
     l->inflight++;
     store_layer_ref(l);
     s->appended += size;
+    if (l->log->allocated < l->log->end + STORE_AHEAD && !s->blocks_wanted) {
+        s->blocks_wanted = TRUE;
+        g_cond_broadcast(&s->changed);
+    }
     g_mutex_unlock(&s->lock);
     e = store_log_write(l->log, r, data);
     g_mutex_lock(&s->lock);

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -97,6 +96,37 @@ void store_look_at_space(ColoStore *s)
     g_mutex_unlock(&s->lock);
 }
 
+/* Blocks for a log that has few left, where they are no problem. */
+static void allocate(ColoStore *s, StoreLog *log)
+{
+    guint64 from, to, reserve, room = free_bytes(s, &reserve);
+
+    g_mutex_lock(&s->lock);
+    from = log->allocated;
+    to = store_log_wants(log);
+    log->allocated = MAX(from, to); /* once only, whatever comes of it */
+    g_mutex_unlock(&s->lock);
+    if (from < to && room / 4 > reserve + (to - from)) {
+        store_log_allocate(log, from, to);
+    }
+}
+
+static void allocate_for(ColoStore *s, GPtrArray *list)
+{
+    StoreLayer *top;
+
+    g_mutex_lock(&s->lock);
+    top = store_layers_top(list);
+    if (top && !s->full && top->log->allocated < top->log->end + STORE_AHEAD) {
+        store_layer_ref(top);
+        g_mutex_unlock(&s->lock);
+        allocate(s, top->log);
+        g_mutex_lock(&s->lock);
+        store_layer_unref(s, top);
+    }
+    g_mutex_unlock(&s->lock);
+}
+
 /* The number is taken under the lock, the file is made without. */
 static int make_spare(ColoStore *s)
 {
@@ -109,6 +139,7 @@ static int make_spare(ColoStore *s)
     g_mutex_unlock(&s->lock);
     r = store_log_create(s->folder, number, &log);
     if (!r) {
+        allocate(s, log);
         g_mutex_lock(&s->lock);
         g_ptr_array_add(s->spares, log);
         s->names_made++;
@@ -145,20 +176,13 @@ static void remove_log(ColoStore *s, StoreLog *log)
     store_log_close(log);
 }
 
-static guint64 file_bytes(const StoreLog *log)
-{
-    struct stat st;
-
-    return fstat(log->fd, &st) < 0 ? 0 : (guint64)st.st_size;
-}
-
 /* How much more the spares may hold, so that a new one may bring it */
 static guint64 spare_room(ColoStore *s)
 {
     guint64 held = 0;
 
     for (guint i = 0; i < s->spares->len; i++) {
-        held += file_bytes(s->spares->pdata[i]);
+        held += ((StoreLog *)s->spares->pdata[i])->allocated;
     }
     return held < STORE_SPARE_BYTES ? STORE_SPARE_BYTES - held : 0;
 }
@@ -245,6 +269,11 @@ static gboolean work(ColoStore *s, gint64 *next_sync)
             g_mutex_lock(&s->lock);
             return FALSE; /* again when something changed */
         }
+    } else if (s->blocks_wanted) {
+        s->blocks_wanted = FALSE;
+        g_mutex_unlock(&s->lock);
+        allocate_for(s, s->pending);
+        allocate_for(s, s->active);
     } else if (s->dead->len) {
         dead = g_ptr_array_remove_index_fast(s->dead, 0);
         g_mutex_unlock(&s->lock);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -12,6 +13,9 @@
 #include <unistd.h>
 
 enum { MAX_PIECES = 256 }; /* records read by one preadv() */
+/* Allocated ahead: half as much as there is already, but */
+#define AHEAD_LEAST ((guint64)4 << 20)
+#define AHEAD_MOST  ((guint64)64 << 20)
 
 char *store_log_name(guint64 number)
 {
@@ -74,13 +78,33 @@ int store_log_create(int folder, guint64 number, StoreLog **out)
 
 int store_log_recycle(StoreLog *log, guint64 keep)
 {
-    struct stat st;
+    log->allocated = MAX(log->allocated, log->end);
+    if (log->allocated > keep) {
+        guint64 to = MIN(keep, log->end);
 
-    if (fstat(log->fd, &st) < 0 ||
-        ((guint64)st.st_size > keep && ftruncate(log->fd, (off_t)keep) < 0)) {
-        return -errno;
+        /* This frees blocks behind the end of the file, too. */
+        if (ftruncate(log->fd, (off_t)to) < 0) {
+            return -errno;
+        }
+        log->allocated = to;
     }
     return start(log);
+}
+
+guint64 store_log_wants(const StoreLog *log)
+{
+    return log->end + CLAMP(log->end / 2, AHEAD_LEAST, AHEAD_MOST);
+}
+
+void store_log_allocate(StoreLog *log, guint64 from, guint64 to)
+{
+    int r;
+
+    do {
+        r = fallocate(log->fd, FALLOC_FL_KEEP_SIZE, (off_t)from,
+                      (off_t)(to - from));
+    } while (r < 0 && errno == EINTR);
+    /* Full, or not supported: writing will tell. */
 }
 
 StoreLog *store_log_open(int folder, guint64 number, guint64 id,

@@ -12,6 +12,7 @@ typedef struct StoreLog {
     int fd;
     guint64 number, id;
     guint64 end;          /* the next record goes here */
+    guint64 allocated;    /* blocks up to here, wherever the file ends */
     guint64 records, sum; /* those that are whole */
     guint64 synced;       /* so many of them, and the header, are on the disk */
 } StoreLog;
@@ -25,6 +26,10 @@ guint64 store_log_number(const char *name);
 int store_log_create(int folder, guint64 number, StoreLog **log);
 /* Use the file again, keeping at most keep bytes of its blocks.  -errno */
 int store_log_recycle(StoreLog *log, guint64 keep);
+/* Blocks ahead of what is written: that halves what a write costs. */
+void store_log_allocate(StoreLog *log, guint64 from, guint64 to);
+/* How far they should go now */
+guint64 store_log_wants(const StoreLog *log);
 /* NULL: error says why.  Nothing is read yet but the header. */
 StoreLog *store_log_open(int folder, guint64 number, guint64 id,
                          gboolean writable, GError **error);

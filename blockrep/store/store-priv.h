@@ -29,6 +29,8 @@ extern guint store_index_wait_ms;
 #define STORE_SPARE_BYTES ((guint64)256 << 20)
 /* Left free for the SVM and the state; a sixteenth of a small file system */
 #define STORE_RESERVE ((guint64)64 << 20)
+/* A log gets more blocks when it has no more than this ahead. */
+#define STORE_AHEAD ((guint64)2 << 20)
 /* Free space is looked at after so many bytes. */
 #define STORE_SPACE_BYTES ((guint64)1 << 20)
 
@@ -92,7 +94,8 @@ struct ColoStore {
     guint64 names_made, names_synced;
     gsize index_bytes;
     gboolean index_told;
-    guint64 appended; /* since free space was looked at */
+    guint64 appended;       /* since free space was looked at */
+    gboolean blocks_wanted; /* a log has few left */
     gboolean full;
     guint64 merged_bytes;
     char *error;       /* fatal: what was written may not be found again */

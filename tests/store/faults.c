@@ -4,6 +4,7 @@
 #include "blockrep/store/format.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -19,6 +20,17 @@ int __real_fdatasync(int fd);
 int __wrap_fdatasync(int fd);
 int __real_fallocate(int fd, int mode, off_t off, off_t len);
 int __wrap_fallocate(int fd, int mode, off_t off, off_t len);
+
+void fault_reset(void)
+{
+    memset(fault_write, 0, sizeof(fault_write));
+    memset(fault_sync, 0, sizeof(fault_sync));
+    memset(fault_allocate, 0, sizeof(fault_allocate));
+    memset(written, 0, sizeof(written));
+    memset(synced, 0, sizeof(synced));
+    fault_base_us = fault_short = 0;
+    fault_on_state_sync = NULL;
+}
 
 gboolean fault_is_dirty(int fd)
 {

@@ -22,6 +22,8 @@ extern gint fault_short;
 /* Each write to the image takes this long. */
 extern gint fault_base_us;
 
+/* No faults, and all is synced. */
+void fault_reset(void);
 /* Does the file hold records that were not synced? */
 gboolean fault_is_dirty(int fd);
 /* In each sync of the state file, before it */

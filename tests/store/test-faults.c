@@ -24,14 +24,11 @@ static void set_up(Fixture **fp, gconstpointer unused)
 
 static void tear_down(Fixture **fp, gconstpointer unused)
 {
-    memset(fault_write, 0, sizeof(fault_write));
-    memset(fault_sync, 0, sizeof(fault_sync));
-    memset(fault_allocate, 0, sizeof(fault_allocate));
-    fault_base_us = fault_short = 0;
+    fixture_free(*fp);
+    fault_reset();
     store_sync_ms = 100;
     store_merge_ms = 250;
     store_free_rounds = 8;
-    fixture_free(*fp);
 }
 
 /* The image fails: no more checkpoints, but a takeover works all the same. */
@@ -218,7 +215,6 @@ static void test_merged_and_flushed(Fixture **fp, gconstpointer unused)
     fault_on_state_sync = check_logs_are_synced;
     g_atomic_int_set(&fault_write[FAULT_BASE], 0);
     g_assert_true(fixture_wait_event(f, "merged"));
-    fault_on_state_sync = NULL;
     check_base(f, 0, 4096, 'y');
 }
 
@@ -261,7 +257,10 @@ static gpointer write_on(gpointer user)
             colo_store_write(w->f->s, SVM, buf, 65536, i * 65536 % SIZE, FALSE),
             ==, 0);
         w->slowest = MAX(w->slowest, g_get_monotonic_time() - start);
+        g_mutex_lock(&w->f->lock);
         w->written += 65536;
+        g_cond_broadcast(&w->f->cond);
+        g_mutex_unlock(&w->f->lock);
     }
     return NULL;
 }
@@ -275,8 +274,13 @@ static void test_slow_image(Fixture **fp, gconstpointer unused)
     store_free_rounds = 1;
     g_atomic_int_set(&fault_base_us, 10 * 1000); /* a MiB: 100 MiB/s */
     g_assert_cmpint(colo_store_load(f->s, 2), ==, 0);
-    g_assert_cmpint(colo_store_promote(f->s), ==, 0);
     t = g_thread_new("writer", write_on, &w);
+    g_mutex_lock(&f->lock);
+    while (w.written < SIZE) {
+        g_cond_wait(&f->cond, &f->lock);
+    }
+    g_mutex_unlock(&f->lock);
+    g_assert_cmpint(colo_store_promote(f->s), ==, 0);
     g_assert_true(fixture_wait_event(f, "merged"));
     g_atomic_int_set(&w.stop, 1);
     g_thread_join(t);
