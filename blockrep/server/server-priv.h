@@ -26,6 +26,7 @@ typedef struct Nbdkit {
 struct ColoDiskServer {
     char **argv; /* of nbdkit */
     char *control;
+    char *socket; /* that it listens at; NULL: a port */
     void (*event)(const char *event, JsonObject *data, gpointer user_data);
     void (*news)(gpointer user_data);
     gpointer user_data;

@@ -3,14 +3,17 @@
 #include "blockrep/server/server-priv.h"
 
 #include "colo/common/qmp-wire.h"
+#include "colo/common/unix-socket.h"
 #include "colo/log.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define START_US   (20 * G_USEC_PER_SEC) /* a store replays its log first */
+#define START_US   (10 * G_USEC_PER_SEC) /* once its socket is there */
+#define TELL_US    (10 * G_USEC_PER_SEC)
 #define LOOK_MS    10                    /* for its control socket */
 #define ANSWER_US  (2 * G_USEC_PER_SEC)
 #define QUERY_US   G_USEC_PER_SEC
@@ -183,21 +186,37 @@ static gboolean greet(ColoDiskServer *s, GError **error)
     return TRUE;
 }
 
+/* Of one that was killed: it could not be bound again. */
+static void remove_stale(const char *path)
+{
+    int fd = path ? colo_unix_connect(path, LOOK_MS * 1000, NULL) : -1;
+    struct stat st;
+
+    if (fd >= 0) {
+        close(fd);
+    } else if (path && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
+        unlink(path);
+    }
+}
+
 static gboolean start(ColoDiskServer *s, GError **error)
 {
-    gint64 end = g_get_monotonic_time() + START_US;
+    gint64 told = g_get_monotonic_time(), end;
 
+    remove_stale(s->socket);
     unlink(s->control); /* a predecessor's: who answers there is not ours */
     if (!nbdkit_start(&s->nbdkit, s->argv, error)) {
         return FALSE;
     }
-    while (access(s->control, F_OK) < 0) {
-        if (wants_to_quit(s) || has_ended(s) ||
-            g_get_monotonic_time() >= end) {
-            break;
-        }
+    /* However long it takes: it reads the stores' logs. */
+    while (access(s->control, F_OK) < 0 && !wants_to_quit(s) && !has_ended(s)) {
         await(s, LOOK_MS);
+        if (g_get_monotonic_time() - told > TELL_US) {
+            told = g_get_monotonic_time();
+            colo_log_info("nbdkit is still opening the disks");
+        }
     }
+    end = g_get_monotonic_time() + START_US;
     for (;;) {
         g_autoptr(GError) e = NULL;
 

@@ -147,6 +147,49 @@ static void test_stats(void)
 }
 
 /* The proxy's section, with what it may have and what it may not. */
+#define RAM_DONE                                                              \
+    ",\"full-copy\":{\"total-bytes\":5,\"done-bytes\":5,\"mb-s\":1}"
+#define DISKS                                                                 \
+    ",\"disks\":[{\"name\":\"vda\",\"state\":\"synced\",\"size\":1048576},"       \
+    "{\"name\":\"vdb\",\"state\":\"copying\",\"size\":4194304,"                  \
+    "\"done-bytes\":1048576,\"total-bytes\":4194304},5,"                         \
+    "{\"name\":\"vd\\u001b\",\"state\":\"lost\",\"detail\":\"no link\"}]"
+
+static void test_disks(void)
+{
+    FakeColod f = {.status = STATUS("active", DISKS),
+                   .stats = "{\"disks\":{\"sealed\":7,\"pending-bytes\":"
+                            "2000000,\"sealed-bytes\":0}}"};
+    Ran r;
+
+    fake_colod_start(&f);
+    run_coloctl(&f, &r, "status", NULL);
+    g_assert_cmpint(r.status, ==, 0);
+    assert_has(r.out, "disks         vda: synced, 1 MiB\n"
+                      "              vdb: copying, 25 % of 4 MiB\n");
+    ran_clear(&r);
+    run_coloctl(&f, &r, "stats", NULL);
+    assert_has(r.out, "disks         7 epochs sealed, 2.0 MB in the next, "
+                      "0.0 MB to be merged\n");
+    ran_clear(&r);
+
+    /* The RAM is there already: the disk's copy is what is waited for. */
+    f.status = STATUS("syncing", RAM_DONE DISKS);
+    f.next_status = STATUS("active", "");
+    run_coloctl_on_terminal(&f, &r, "status", "--follow", NULL);
+    assert_has(r.out, "\r\033[Kdisk vdb [####");
+    assert_has(r.out, ".]  25 % of 4 MiB\r\033[Kactive ");
+    ran_clear(&r);
+
+    f.status = "{\"disks\":[],\"disk-server\":{\"running\":false,"
+               "\"detail\":\"no \\u001b[2J\"}}";
+    f.next_status = NULL;
+    run_coloctl(&f, &r, "status", NULL);
+    assert_has(r.out, "disks         not served: no ?[2J\n");
+    ran_clear(&r);
+    fake_colod_stop(&f);
+}
+
 static void test_proxy(void)
 {
     FakeColod f = {.stats = "{\"checkpoints\":3,\"reasons\":{\"timer\":2,"
@@ -425,6 +468,7 @@ int main(int argc, char **argv)
     g_test_add_func("/coloctl/strange-status", test_strange_status);
     g_test_add_func("/coloctl/follow", test_follow);
     g_test_add_func("/coloctl/stats", test_stats);
+    g_test_add_func("/coloctl/disks", test_disks);
     g_test_add_func("/coloctl/proxy", test_proxy);
     g_test_add_func("/coloctl/events", test_events);
     g_test_add_func("/coloctl/checkpoint", test_checkpoint);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Random kills of a pair: the real colods, simulated QEMUs and, in every
- * second pair, simulated proxies.
+ * Random kills of a pair: the real colods, simulated QEMUs and, each in about
+ * every second pair, simulated proxies and disks (real nbdkit and plugin).
  *
  * Theory of operation.  Each round takes a protected pair, waits a random
  * time, kills something on a random side, and checks what must hold:
@@ -16,6 +16,8 @@
  * I3  When the secondary says that it has taken over, the primary's QEMU is
  *     dead; nothing takes over under --on-heartbeat-loss wait but by
  *     request or because QEMU is known to be dead.
+ * I4  The guests' disks are of the same moment as their memory: sim-guest.c
+ * checks each block.
  * And no guest is lost that should live: the primary's runs on whatever
  * happens to the secondary, the link or its own colod, and is protected
  * again when all is back, without a full copy when both colods lived.
@@ -46,8 +48,10 @@ typedef enum {
     SEC_HOST,
     LINK,
     FT_LINK,
-    PRI_PROXY, /* the rest: only where there are proxies */
+    PRI_PROXY, /* these two: only where there are proxies */
     SEC_PROXY,
+    NBDKIT, /* and these: only where there are disks */
+    NBD_LINK,
     N_VICTIMS,
 } Victim;
 
@@ -62,6 +66,8 @@ static const char *const victims[N_VICTIMS] = {
     "ft link",
     "primary's proxy",
     "secondary's proxy",
+    "nbdkit",
+    "link of the disks",
 };
 
 static GRand *rnd;
@@ -275,9 +281,25 @@ static void kill_proc(Proc *p)
     }
 }
 
-static void kill_host(Rig *r, Side *s)
+static void cut_all(Rig *r)
 {
     relay_cut(r->link, TRUE, TRUE);
+    if (r->nbd_link) {
+        relay_cut(r->nbd_link, TRUE, TRUE);
+    }
+}
+
+static void mend_all(Rig *r)
+{
+    relay_mend(r->link);
+    if (r->nbd_link) {
+        relay_mend(r->nbd_link);
+    }
+}
+
+static void kill_host(Rig *r, Side *s)
+{
+    cut_all(r);
     proc_signal(s->qemu, SIGKILL);
     proc_signal(s->colod, SIGKILL);
     proc_kill(s->qemu);
@@ -303,7 +325,7 @@ static gboolean lose_primary(Rig *r, Victim v, guint since, gint64 since_us)
         kill_proc(r->pri.colod);
         break;
     case LINK:
-        relay_cut(r->link, TRUE, TRUE);
+        cut_all(r);
         break;
     default:
         kill_host(r, &r->pri);
@@ -341,16 +363,33 @@ static gboolean lose_secondary(Rig *r, Victim v)
     if (v == SEC_HOST && r->o.proxy) {
         rig_start_proxy(r, &r->sec);
     }
-    relay_mend(r->link);
+    mend_all(r);
+    return TRUE;
+}
+
+/* before: number of the primary's events */
+static gboolean nothing_copied_anew(Rig *r, guint before)
+{
+    for (guint i = before; i < watch_events(r->pri.watch); i++) {
+        WatchEvent e = watch_event(r->pri.watch, i);
+
+        if (!expect(strcmp(e.reason, "full-copy") != 0,
+                    "a full copy was made")) {
+            return FALSE;
+        }
+    }
     return TRUE;
 }
 
 static gboolean lose_link(Rig *r, Victim v)
 {
     guint before = watch_events(r->pri.watch);
-    WatchEvent e;
 
-    relay_cut(r->link, TRUE, v == LINK);
+    if (v == LINK) {
+        cut_all(r);
+    } else {
+        relay_cut(r->link, TRUE, FALSE);
+    }
     if (g_rand_boolean(rnd)) {
         if (!no_takeover(r)) { /* long: both sides notice */
             return FALSE;
@@ -361,19 +400,32 @@ static gboolean lose_link(Rig *r, Victim v)
     if (!primary_runs(r)) {
         return FALSE;
     }
-    relay_mend(r->link);
-    if (!expect(rig_wait_active(r, SOON_MS), "not protected again") ||
-        !no_takeover(r)) {
-        return FALSE;
-    }
-    for (guint i = before; i < watch_events(r->pri.watch); i++) {
-        e = watch_event(r->pri.watch, i);
-        if (!expect(strcmp(e.reason, "full-copy") != 0,
-                    "a full copy was made after the link came back")) {
+    mend_all(r);
+    return expect(rig_wait_active(r, SOON_MS), "not protected again") &&
+           no_takeover(r) && nothing_copied_anew(r, before);
+}
+
+/* The guests go on, and only what was written meanwhile is copied. */
+static gboolean lose_disks(Rig *r, Victim v)
+{
+    guint before = watch_events(r->pri.watch);
+    int pid;
+
+    if (v == NBDKIT) {
+        pid = rig_nbdkit(r);
+        if (!expect(pid > 0, "there is no nbdkit")) {
             return FALSE;
         }
+        kill(pid, SIGKILL);
+    } else {
+        relay_cut(r->nbd_link, TRUE, TRUE);
+        pause_ms(g_rand_boolean(rnd) ? 4000 : 300);
+        relay_mend(r->nbd_link);
     }
-    return TRUE;
+    pause_ms(200);
+    return primary_runs(r) &&
+           expect(rig_wait_active(r, SOON_MS), "not protected again") &&
+           no_takeover(r) && nothing_copied_anew(r, before);
 }
 
 static gboolean lose_primary_colod(Rig *r)
@@ -401,15 +453,7 @@ static gboolean lose_proxy(Rig *r, Side *s)
     if (!expect(rig_wait_active(r, SOON_MS), "not protected again")) {
         return FALSE;
     }
-    for (guint i = before; i < watch_events(r->pri.watch); i++) {
-        WatchEvent e = watch_event(r->pri.watch, i);
-
-        if (!expect(strcmp(e.reason, "full-copy") != 0,
-                    "a full copy was made for a proxy")) {
-            return FALSE;
-        }
-    }
-    return no_takeover(r);
+    return no_takeover(r) && nothing_copied_anew(r, before);
 }
 
 /* FALSE: failed.  *over: this pair ended with a takeover. */
@@ -434,6 +478,9 @@ static gboolean kill_round(Rig *r, Victim v, gboolean *over)
         return lose_proxy(r, v == PRI_PROXY ? &r->pri : &r->sec) &&
                whole(&r->pri) && whole(&r->sec);
     }
+    if (v == NBDKIT || v == NBD_LINK) {
+        return lose_disks(r, v) && whole(&r->pri) && whole(&r->sec);
+    }
     if (v == PRI_COLOD) {
         if (!lose_primary_colod(r)) {
             return FALSE;
@@ -454,19 +501,30 @@ static int number_from(const char *name, int otherwise)
     return text && *text ? atoi(text) : otherwise;
 }
 
+/* Is there such a victim? */
+static gboolean is_there(const Rig *r, Victim v)
+{
+    return v < PRI_PROXY || (v < NBDKIT ? r->o.proxy : r->o.disks > 0);
+}
+
 static Rig *new_pair(void)
 {
+    int victim = number_from("COLO_VICTIM", 0);
     static const char *const trackers[] = {"uffd", "compare", "auto"};
     RigOptions o = {
         .periodic = g_rand_boolean(rnd),
         .failover = g_rand_boolean(rnd),
-        .proxy = g_rand_boolean(rnd) ||
-                 number_from("COLO_VICTIM", 0) >= PRI_PROXY,
+        .proxy = g_rand_boolean(rnd) || victim == PRI_PROXY ||
+                 victim == SEC_PROXY,
+        .disks = g_rand_boolean(rnd) || victim >= NBDKIT ? 2 : 0,
         .tracker = trackers[g_rand_int_range(rnd, 0, 3)],
         .delay_ms = g_rand_boolean(rnd) ? 20 : 10,
     };
     Rig *r;
 
+    if (o.disks) {
+        o.qmp_timeout_ms = 4000; /* its disks may block QEMU for 0.7 of it */
+    }
     o.preload = !g_str_equal(o.tracker, "compare");
     r = rig_new(&o);
     rig_start(r);
@@ -505,16 +563,19 @@ int main(int argc, char **argv)
             r = new_pair();
             rounds = 0;
         }
-        v = g_rand_int_range(rnd, 0, r->o.proxy ? N_VICTIMS : PRI_PROXY);
+        do {
+            v = g_rand_int_range(rnd, 0, N_VICTIMS);
+        } while (!is_there(r, v));
         v = number_from("COLO_VICTIM", v);
         ok = kill_round(r, v, &over) && sensible(&r->pri) &&
              sensible(&r->sec) && quick_answers(&r->pri) &&
              quick_answers(&r->sec);
-        printf("%s %d - %s, %s%s, heartbeat loss: %s, tracker %s%s%s "
+        printf("%s %d - %s, %s%s%s, heartbeat loss: %s, tracker %s%s%s "
                "# %d ms\n",
                ok ? "ok" : "not ok", i, victims[v],
                r->o.periodic ? "periodic" : "colo",
                r->o.proxy ? " with proxies" : "",
+               r->o.disks ? " with disks" : "",
                r->o.failover ? "failover" : "wait", r->o.tracker,
                ok ? "" : ": ", ok ? "" : failure,
                (int)((g_get_monotonic_time() - start) / 1000));
