@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 typedef struct Check {
@@ -16,6 +17,7 @@ typedef struct Check {
     guint64 size;
     StoreSnapshot snap;
     gboolean same_boot;
+    gboolean deep; /* read all records */
     gboolean ok;
 } Check;
 
@@ -109,25 +111,55 @@ static gboolean is_gone(Check *c, const StoreLayerInfo *info)
     return !found;
 }
 
-static void check_layer(Check *c, const StoreLayerInfo *info, JsonBuilder *b)
+static guint64 payload(guint64 end)
+{
+    return end > STORE_LOG_START ? end - STORE_LOG_START : 0;
+}
+
+static void begin_layer(const StoreLayerInfo *info, JsonBuilder *b)
 {
     static const char *const roles[] = {NULL, "sealed", "pending", "active"};
     g_autofree char *name = store_log_name(info->number);
-    StoreReplay found;
-    g_autofree char *wrong = check_log(c, info, &found);
 
-    if (wrong && is_gone(c, info)) {
-        return;
-    }
     json_builder_begin_object(b);
     add_string(b, "role", roles[info->role]);
     if (info->role == STORE_ROLE_SEALED) {
         add_int(b, "epoch", info->epoch);
     }
     add_string(b, "log", name);
-    add_int(b, "records", found.records);
+}
+
+static void look_at_layer(Check *c, const StoreLayerInfo *info, JsonBuilder *b)
+{
+    g_autofree char *name = store_log_name(info->number);
+    struct stat st;
+
+    if (fstatat(c->folder, name, &st, 0) < 0) {
+        if (!is_gone(c, info)) {
+            begin_layer(info, b);
+            add_string(b, "error", g_strerror(errno));
+            json_builder_end_object(b);
+        }
+        return;
+    }
+    begin_layer(info, b);
     add_int(b, "bytes",
-            found.end > STORE_LOG_START ? found.end - STORE_LOG_START : 0);
+            payload(info->frozen ? info->length : (guint64)st.st_size));
+    add_bool(b, "exact", info->frozen);
+    json_builder_end_object(b);
+}
+
+static void check_layer(Check *c, const StoreLayerInfo *info, JsonBuilder *b)
+{
+    StoreReplay found;
+    g_autofree char *wrong = check_log(c, info, &found);
+
+    if (wrong && is_gone(c, info)) {
+        return;
+    }
+    begin_layer(info, b);
+    add_int(b, "records", found.records);
+    add_int(b, "bytes", payload(found.end));
     add_int(b, "skipped-bytes", found.skipped);
     add_bool(b, "whole", !wrong);
     if (wrong) {
@@ -137,14 +169,14 @@ static void check_layer(Check *c, const StoreLayerInfo *info, JsonBuilder *b)
     json_builder_end_object(b);
 }
 
-static JsonNode *check_all(Check *c, const char *base, const char *folder)
+static JsonNode *report_all(Check *c, const char *base)
 {
     g_autoptr(JsonBuilder) b = json_builder_new();
 
     c->ok = TRUE;
     json_builder_begin_object(b);
     add_string(b, "base", base);
-    add_string(b, "folder", folder);
+    add_string(b, "folder", c->path);
     add_int(b, "version", STORE_VERSION);
     add_int(b, "size", c->size);
     add_string(b, "state", colo_store_state_name(c->snap.state));
@@ -154,48 +186,70 @@ static JsonNode *check_all(Check *c, const char *base, const char *folder)
     add_bool(b, "merged",
              c->snap.direct && c->snap.state == COLO_STORE_PROMOTED);
     add_bool(b, "lost", c->snap.lost);
+    add_bool(b, "rebooted", !c->same_boot);
     json_builder_set_member_name(b, "layers");
     json_builder_begin_array(b);
     for (guint i = 0; i < c->snap.n; i++) {
-        check_layer(c, &c->snap.layers[i], b);
+        if (c->deep) {
+            check_layer(c, &c->snap.layers[i], b);
+        } else {
+            look_at_layer(c, &c->snap.layers[i], b);
+        }
     }
     json_builder_end_array(b);
-    add_bool(b, "ok", c->ok);
+    if (c->deep) {
+        add_bool(b, "ok", c->ok);
+    }
     json_builder_end_object(b);
     return json_builder_get_root(b);
 }
 
-JsonNode *colo_store_check(const char *base, const char *folder, gboolean *ok,
-                           GError **error)
+static JsonNode *look(Check *c, const char *base, const char *folder,
+                      GError **error)
 {
     g_autofree char *path =
         folder ? g_strdup(folder) : g_strconcat(base, ".colo", NULL);
-    Check c = {.path = path};
     guint8 boot[STORE_BOOT_ID];
     JsonNode *report = NULL;
     StoreBase b;
     int e;
 
-    *ok = FALSE;
     if (!store_base_open(&b, base, FALSE, error)) {
         return NULL;
     }
-    c.size = b.size;
+    c->size = b.size;
     store_base_close(&b);
-    c.folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (c.folder < 0) {
+    c->path = path;
+    c->folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (c->folder < 0) {
         e = errno;
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(e),
                     "cannot open the folder %s: %s", path, g_strerror(e));
         return NULL;
     }
-    if (read_state(&c, &c.snap, error)) {
+    if (read_state(c, &c->snap, error)) {
         store_read_boot_id(boot);
-        c.same_boot = !memcmp(boot, c.snap.boot, sizeof(boot));
-        report = check_all(&c, base, path);
-        *ok = c.ok;
+        c->same_boot = !memcmp(boot, c->snap.boot, sizeof(boot));
+        report = report_all(c, base);
     }
-    store_snapshot_clear(&c.snap);
-    close(c.folder);
+    store_snapshot_clear(&c->snap);
+    close(c->folder);
     return report;
+}
+
+JsonNode *colo_store_check(const char *base, const char *folder, gboolean *ok,
+                           GError **error)
+{
+    Check c = {.deep = TRUE};
+    JsonNode *report = look(&c, base, folder, error);
+
+    *ok = report && c.ok;
+    return report;
+}
+
+JsonNode *colo_store_look(const char *base, const char *folder, GError **error)
+{
+    Check c = {.deep = FALSE};
+
+    return look(&c, base, folder, error);
 }

@@ -60,6 +60,11 @@ static int put(Copy *c)
     return r ? r : pace(c, len);
 }
 
+guint64 store_copy_cost(const StorePiece *p)
+{
+    return p->run.kind == STORE_DATA ? p->end - p->off : COLO_STORE_BLOCK;
+}
+
 static int copy_zeroes(Copy *c, const StorePiece *p)
 {
     int r = put(c);
@@ -67,7 +72,7 @@ static int copy_zeroes(Copy *c, const StorePiece *p)
     r = r ? r
           : store_base_zero(&c->s->base, p->off, p->end - p->off,
                             p->run.kind == STORE_PUNCH);
-    return r ? r : pace(c, COLO_STORE_BLOCK);
+    return r ? r : pace(c, store_copy_cost(p));
 }
 
 static int copy_data(Copy *c, const StorePiece *p)

@@ -340,6 +340,34 @@ int colo_store_merge(ColoStore *s)
     return r;
 }
 
+guint64 colo_store_to_merge(ColoStore *s)
+{
+    g_autoptr(GPtrArray) layers = g_ptr_array_new();
+    guint64 off = 0, bytes = 0;
+
+    g_mutex_lock(&s->lock);
+    for (guint i = 0, n = store_view_sealed(s, COLO_STORE_SECONDARY); i < n;
+         i++) {
+        g_ptr_array_add(layers, s->sealed->pdata[i]);
+    }
+    if (s->state == COLO_STORE_PROMOTED) {
+        g_ptr_array_extend(layers, s->active, NULL, NULL);
+    }
+    while (off < s->base.size) {
+        guint64 end = s->base.size;
+        StorePiece p;
+
+        if (store_layers_find((StoreLayer **)layers->pdata, layers->len, off,
+                              &end, &p)) {
+            end = p.end;
+            bytes += store_copy_cost(&p);
+        }
+        off = end;
+    }
+    g_mutex_unlock(&s->lock);
+    return bytes;
+}
+
 void store_merger_start(ColoStore *s)
 {
     s->merger = g_thread_new("store-merger", merger, s);

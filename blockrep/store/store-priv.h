@@ -197,6 +197,8 @@ gboolean store_has_to_merge(ColoStore *s);
 /* hurry: no limit of its rate.  -ECANCELED: the store is to be closed */
 int store_copy_to_base(ColoStore *s, StoreLayer **layers, guint n,
                        gboolean hurry);
+/* What a piece counts in merged_bytes */
+guint64 store_copy_cost(const StorePiece *p);
 
 /* --- recover.c -------------------------------------------------------------
  */

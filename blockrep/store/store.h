@@ -198,6 +198,12 @@ JsonNode *colo_store_status_json(ColoStore *s);
  * a load of the newest epoch.  0 or -errno.
  */
 int colo_store_merge(ColoStore *s);
+/*
+ * What merging has to write to base as of now, in bytes, for its progress: as
+ * far as merged_bytes will grow.  Goes through the indexes with the lock held:
+ * for offline use.
+ */
+guint64 colo_store_to_merge(ColoStore *s);
 
 /*
  * Look at a folder without opening it for writing, safe while it is in use:
@@ -206,5 +212,10 @@ int colo_store_merge(ColoStore *s);
  */
 JsonNode *colo_store_check(const char *base, const char *folder, gboolean *ok,
                            GError **error);
+/*
+ * The same, but no record is read: what the state file says, and how large the
+ * logs are; of one that grows ("exact": false) the file, which may be larger.
+ */
+JsonNode *colo_store_look(const char *base, const char *folder, GError **error);
 
 #endif

@@ -10,11 +10,12 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Written once by colo_log_init(), before there are threads. */
+/* Written at the start, before there are threads. */
 static struct {
     char ident[128];
     gboolean debug;
     gboolean journal;
+    gboolean no_info;
 } conf;
 
 /* TRUE when stderr is the stream that systemd connected to its journal. */
@@ -34,6 +35,11 @@ void colo_log_init(const char *ident, gboolean debug)
     g_strlcpy(conf.ident, ident, sizeof(conf.ident));
     conf.debug = debug;
     conf.journal = stderr_is_journal();
+}
+
+void colo_log_only_warnings(void)
+{
+    conf.no_info = TRUE;
 }
 
 static void append_time(GString *line)
@@ -107,7 +113,9 @@ void colo_log_warn(const char *fmt, ...)
 
 void colo_log_info(const char *fmt, ...)
 {
-    LOG_BODY(LOG_INFO, "");
+    if (!conf.no_info) {
+        LOG_BODY(LOG_INFO, "");
+    }
 }
 
 void colo_log_debug(const char *fmt, ...)

@@ -17,18 +17,23 @@
 typedef struct Command {
     const char *name;
     int (*run)(Ctl *c);
-    gboolean words;         /* takes words of its own */
-    const char *options;    /* which of --follow and --wait it knows */
+    const char *options; /* of those that not all know: "follow wait" */
+    char *(*wrong)(char **words); /* what is wrong with its words, g_free();
+                                     NULL: it takes none */
+    gboolean offline;             /* asks nobody */
 } Command;
 
+static char *set_wrong(char **words);
+
 static const Command commands[] = {
-    {"status", ctl_status, FALSE, "follow"},
-    {"stats", ctl_stats, FALSE, ""},
-    {"events", ctl_events, FALSE, ""},
-    {"checkpoint", ctl_checkpoint, FALSE, "wait"},
-    {"failover", ctl_failover, FALSE, "wait"},
-    {"set", ctl_set, TRUE, ""},
-    {"quit", ctl_quit, FALSE, ""},
+    {"status", ctl_status, "follow", NULL, FALSE},
+    {"stats", ctl_stats, "", NULL, FALSE},
+    {"events", ctl_events, "", NULL, FALSE},
+    {"checkpoint", ctl_checkpoint, "wait", NULL, FALSE},
+    {"failover", ctl_failover, "wait", NULL, FALSE},
+    {"set", ctl_set, "", set_wrong, FALSE},
+    {"disk", ctl_disk, "folder newest", ctl_disk_wrong, TRUE},
+    {"quit", ctl_quit, "", NULL, FALSE},
 };
 
 void ctl_complain(const char *fmt, ...)
@@ -76,8 +81,8 @@ static void on_reply(guint64 id, JsonNode *value, gpointer user_data)
 JsonNode *ctl_call(Ctl *c, const char *command, JsonObject *args)
 {
     g_autoptr(GError) error = NULL;
-    JsonNode *answer = colo_qmp_client_call(c->client, command, args,
-                                            c->timeout_us, &error);
+    JsonNode *answer =
+        colo_qmp_client_call(c->client, command, args, c->timeout_us, &error);
 
     if (!answer) {
         ctl_complain("%s: %s", command, error->message);
@@ -92,9 +97,8 @@ CtlEvent *ctl_next_event(Ctl *c, gint64 deadline_us, GError **error)
         gint64 day = g_get_monotonic_time() + DAY_US;
         g_autoptr(GError) e = NULL;
 
-        if (!colo_qmp_client_wait_any(c->client,
-                                      deadline_us < 0 ? day : deadline_us,
-                                      &e) &&
+        if (!colo_qmp_client_wait_any(
+                c->client, deadline_us < 0 ? day : deadline_us, &e) &&
             g_queue_is_empty(&c->events) &&
             !(deadline_us < 0 &&
               g_error_matches(e, COLO_QMP_ERROR, COLO_QMP_ERROR_TIMEOUT))) {
@@ -112,11 +116,49 @@ static gboolean is_assignment(const char *word)
     return equals && equals != word && equals[1];
 }
 
+static char *set_wrong(char **words)
+{
+    if (!*words) {
+        return g_strdup("KEY=VALUE is missing");
+    }
+    for (; *words; words++) {
+        if (!is_assignment(*words)) {
+            return g_strdup_printf("%s is not KEY=VALUE", *words);
+        }
+    }
+    return NULL;
+}
+
+/* An option that was given and that the command does not know, or NULL. */
+static const char *unknown_option(const Command *cmd, const Ctl *c)
+{
+    const struct {
+        const char *name;
+        gboolean given;
+    } some[] = {
+        {"follow", c->follow},
+        {"wait", c->wait},
+        {"folder", c->folder != NULL},
+        {"newest", c->newest},
+    };
+    g_auto(GStrv) known = g_strsplit(cmd->options, " ", -1);
+
+    for (gsize i = 0; i < G_N_ELEMENTS(some); i++) {
+        if (some[i].given &&
+            !g_strv_contains((const char *const *)known, some[i].name)) {
+            return some[i].name;
+        }
+    }
+    return NULL;
+}
+
 /* The command, or NULL with the status after saying what is wrong. */
 static const Command *find(const ColoOptions *o, int argc, char **argv,
                            const Ctl *c, int *status)
 {
     const Command *cmd = NULL;
+    g_autofree char *wrong = NULL;
+    const char *option;
 
     if (argc < 2) {
         *status = colo_options_wrong(o, "a command is missing");
@@ -129,26 +171,39 @@ static const Command *find(const ColoOptions *o, int argc, char **argv,
     }
     if (!cmd) {
         *status = colo_options_wrong(o, "unknown command %s", argv[1]);
-    } else if (!cmd->words && argc > 2) {
-        *status = colo_options_wrong(o, "%s: unexpected argument %s",
-                                     cmd->name, argv[2]);
-    } else if (cmd->words && argc == 2) {
-        *status = colo_options_wrong(o, "%s: KEY=VALUE is missing", cmd->name);
-    } else if (c->follow && strcmp(cmd->options, "follow")) {
-        *status = colo_options_wrong(o, "%s knows no --follow", cmd->name);
-    } else if (c->wait && strcmp(cmd->options, "wait")) {
-        *status = colo_options_wrong(o, "%s knows no --wait", cmd->name);
+        return NULL;
+    }
+    if (cmd->wrong) {
+        wrong = cmd->wrong(argv + 2);
+    } else if (argc > 2) {
+        wrong = g_strdup_printf("unexpected argument %s", argv[2]);
+    }
+    option = unknown_option(cmd, c);
+    if (wrong) {
+        *status = colo_options_wrong(o, "%s: %s", cmd->name, wrong);
+    } else if (option) {
+        *status = colo_options_wrong(o, "%s knows no --%s", cmd->name, option);
     } else {
-        for (int i = 2; i < argc; i++) {
-            if (!is_assignment(argv[i])) {
-                *status = colo_options_wrong(o, "%s: %s is not KEY=VALUE",
-                                             cmd->name, argv[i]);
-                return NULL;
-            }
-        }
         return cmd;
     }
     return NULL;
+}
+
+/* FALSE: there is nobody to be asked, which was said. */
+static gboolean reach_colod(Ctl *c, gint64 timeout_ms)
+{
+    g_autoptr(GError) error = NULL;
+
+    c->timeout_us = (timeout_ms ? timeout_ms : 5000) * 1000;
+    c->wait_us = (timeout_ms ? timeout_ms : 60000) * 1000;
+    c->client = colo_qmp_client_connect(
+        c->path, timeout_ms ? c->timeout_us : CONNECT_US, on_event, c, &error);
+    if (!c->client) {
+        ctl_complain("cannot reach colod at %s: %s", c->path, error->message);
+        return FALSE;
+    }
+    colo_qmp_client_set_reply_func(c->client, on_reply);
+    return TRUE;
 }
 
 int main(int argc, char **argv)
@@ -157,18 +212,44 @@ int main(int argc, char **argv)
     gint64 timeout_ms = 0;
     Ctl c = {.events = G_QUEUE_INIT};
     const ColoOption list[] = {
-        {.name = "name", .type = COLO_OPT_STRING, .value = &name,
-         .arg = "NAME", .help = "the VM's name (vm0)"},
-        {.name = "control", .type = COLO_OPT_STRING, .value = &control,
-         .arg = "PATH", .help = "colod's socket (" RUNDIR "/NAME.qmp)"},
-        {.name = "json", .type = COLO_OPT_FLAG, .value = &c.json,
+        {.name = "name",
+         .type = COLO_OPT_STRING,
+         .value = &name,
+         .arg = "NAME",
+         .help = "the VM's name (vm0)"},
+        {.name = "control",
+         .type = COLO_OPT_STRING,
+         .value = &control,
+         .arg = "PATH",
+         .help = "colod's socket (" RUNDIR "/NAME.qmp)"},
+        {.name = "json",
+         .type = COLO_OPT_FLAG,
+         .value = &c.json,
          .help = "print what colod said, one JSON object a line"},
-        {.name = "follow", .type = COLO_OPT_FLAG, .value = &c.follow,
+        {.name = "follow",
+         .type = COLO_OPT_FLAG,
+         .value = &c.follow,
          .help = "status: show the full copy until the guest is protected"},
-        {.name = "wait", .type = COLO_OPT_FLAG, .value = &c.wait,
+        {.name = "wait",
+         .type = COLO_OPT_FLAG,
+         .value = &c.wait,
          .help = "checkpoint, failover: until it is done"},
-        {.name = "timeout", .type = COLO_OPT_INT, .value = &timeout_ms,
-         .arg = "MS", .min = 10, .max = 86400000, .unit = "ms",
+        {.name = "folder",
+         .type = COLO_OPT_STRING,
+         .value = &c.folder,
+         .arg = "DIR",
+         .help = "disk: the store's folder (IMAGE.colo)"},
+        {.name = "newest",
+         .type = COLO_OPT_FLAG,
+         .value = &c.newest,
+         .help = "disk merge: with a checkpoint that was not loaded, too"},
+        {.name = "timeout",
+         .type = COLO_OPT_INT,
+         .value = &timeout_ms,
+         .arg = "MS",
+         .min = 10,
+         .max = 86400000,
+         .unit = "ms",
          .help = "for an answer (5000), and for what --wait waits for "
                  "(60000)"},
         {.name = NULL},
@@ -184,6 +265,8 @@ int main(int argc, char **argv)
                    "  failover        secondary: take over; primary: end "
                    "replication\n"
                    "  set KEY=VALUE   change parameters: checkpoint-delay=MS\n"
+                   "  disk info|check|merge IMAGE\n"
+                   "                  the store of a disk, without colod\n"
                    "  quit            end colod; the guest goes on",
         .words = TRUE,
         .list = list,
@@ -191,7 +274,6 @@ int main(int argc, char **argv)
     const Command *cmd;
     CtlEvent *ev;
     int status;
-    g_autoptr(GError) error = NULL;
 
     setlocale(LC_CTYPE, "");
     status = colo_options_parse(&options, &argc, &argv);
@@ -207,21 +289,15 @@ int main(int argc, char **argv)
     }
     c.path = control;
     c.words = argv + 2;
-    c.timeout_us = (timeout_ms ? timeout_ms : 5000) * 1000;
-    c.wait_us = (timeout_ms ? timeout_ms : 60000) * 1000;
-    c.client = colo_qmp_client_connect(
-        control, timeout_ms ? c.timeout_us : CONNECT_US, on_event, &c, &error);
-    if (!c.client) {
-        ctl_complain("cannot reach colod at %s: %s", control, error->message);
+    if (!cmd->offline && !reach_colod(&c, timeout_ms)) {
         return CTL_UNREACHABLE;
     }
-    colo_qmp_client_set_reply_func(c.client, on_reply);
     status = cmd->run(&c);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         ctl_complain("cannot write to stdout");
         status = status ? status : CTL_FAILED;
     }
-    colo_qmp_client_free(c.client);
+    g_clear_pointer(&c.client, colo_qmp_client_free);
     while ((ev = g_queue_pop_head(&c.events))) {
         ctl_event_free(ev);
     }

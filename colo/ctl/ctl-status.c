@@ -4,26 +4,9 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define FOLLOW_US (100 * 1000)
-#define LABEL     14
-#define MIN_BAR   10
-
-static void row(const char *label, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
-
-static void row(const char *label, const char *fmt, ...)
-{
-    g_autofree char *text = NULL, *plain = NULL;
-    va_list ap;
-
-    va_start(ap, fmt);
-    text = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
-    plain = ctl_plain(text);
-    printf("%-*s%s\n", LABEL, label, plain);
-}
 
 static const char *or_dash(const char *text)
 {
@@ -43,23 +26,22 @@ static void print_proxy(JsonObject *proxy)
     const char *path = ctl_str(proxy, "path");
 
     if (!*path) {
-        row("proxy", "none");
+        ctl_row("proxy", "none");
     } else if (ctl_flag(proxy, "ready")) {
-        row("proxy", "ready, at %s", path);
+        ctl_row("proxy", "ready, at %s", path);
     } else {
-        row("proxy", "%s", or_dash(ctl_str(proxy, "detail")));
+        ctl_row("proxy", "%s", or_dash(ctl_str(proxy, "detail")));
     }
 }
 
 static JsonObject *disk_at(JsonObject *o, guint i)
 {
     JsonNode *node = json_object_get_member(o, "disks");
-    JsonArray *a = node && JSON_NODE_HOLDS_ARRAY(node)
-                       ? json_node_get_array(node)
-                       : NULL;
+    JsonArray *a =
+        node && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
 
-    node = a && i < json_array_get_length(a) ? json_array_get_element(a, i)
-                                             : NULL;
+    node =
+        a && i < json_array_get_length(a) ? json_array_get_element(a, i) : NULL;
     return node && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node)
                                                 : NULL;
 }
@@ -78,17 +60,18 @@ static void print_disks(JsonObject *o)
         const char *label = i ? "" : "disks", *detail = ctl_str(d, "detail");
 
         if (is_copying(d)) {
-            row(label, "%s: copying, %.0f %% of %.0f MiB", ctl_str(d, "name"),
-                percent(d), ctl_num(d, "total-bytes") / 1048576);
+            ctl_row(label, "%s: copying, %.0f %% of %.0f MiB",
+                    ctl_str(d, "name"), percent(d),
+                    ctl_num(d, "total-bytes") / 1048576);
         } else {
-            row(label, "%s: %s%s%s, %.0f MiB", ctl_str(d, "name"),
-                ctl_str(d, "state"), *detail ? ", " : "", detail,
-                ctl_num(d, "size") / 1048576);
+            ctl_row(label, "%s: %s%s%s, %.0f MiB", ctl_str(d, "name"),
+                    ctl_str(d, "state"), *detail ? ", " : "", detail,
+                    ctl_num(d, "size") / 1048576);
         }
     }
     if (server && !ctl_flag(server, "running")) {
-        row(disk_at(o, 0) ? "" : "disks", "not served: %s",
-            ctl_str(server, "detail"));
+        ctl_row(disk_at(o, 0) ? "" : "disks", "not served: %s",
+                ctl_str(server, "detail"));
     }
 }
 
@@ -96,37 +79,30 @@ static void print_status(JsonObject *o)
 {
     JsonObject *copy = ctl_obj(o, "full-copy");
 
-    row("name", "%s", ctl_str(o, "name"));
-    row("role", "%s, mode %s", ctl_str(o, "role"),
-        ctl_str(o, "replication-mode"));
-    row("state", "%s", ctl_str(o, "state"));
-    row("", "%s", ctl_str(o, "detail"));
+    ctl_row("name", "%s", ctl_str(o, "name"));
+    ctl_row("role", "%s, mode %s", ctl_str(o, "role"),
+            ctl_str(o, "replication-mode"));
+    ctl_row("state", "%s", ctl_str(o, "state"));
+    ctl_row("", "%s", ctl_str(o, "detail"));
     if (copy) {
-        row("full copy", "%.0f %% of %.0f MiB, %.0f MB/s", percent(copy),
-            ctl_num(copy, "total-bytes") / 1048576, ctl_num(copy, "mb-s"));
+        ctl_row("full copy", "%.0f %% of %.0f MiB, %.0f MB/s", percent(copy),
+                ctl_num(copy, "total-bytes") / 1048576, ctl_num(copy, "mb-s"));
     }
-    row("checkpoint", "%.0f", ctl_num(o, "epoch"));
-    row("guest", "%s", ctl_flag(o, "guest-running") ? "running" : "stopped");
-    row("peer", "%s", or_dash(ctl_str(o, "peer")));
-    row("heartbeat", "%s", ctl_str(o, "heartbeat"));
+    ctl_row("checkpoint", "%.0f", ctl_num(o, "epoch"));
+    ctl_row("guest", "%s",
+            ctl_flag(o, "guest-running") ? "running" : "stopped");
+    ctl_row("peer", "%s", or_dash(ctl_str(o, "peer")));
+    ctl_row("heartbeat", "%s", ctl_str(o, "heartbeat"));
     if (ctl_obj(o, "proxy")) {
         print_proxy(ctl_obj(o, "proxy"));
     }
     print_disks(o);
-    row("QEMU", "%s", or_dash(ctl_str(o, "qemu-version")));
-    row("tracker", "%s", or_dash(ctl_str(o, "tracker")));
+    ctl_row("QEMU", "%s", or_dash(ctl_str(o, "qemu-version")));
+    ctl_row("tracker", "%s", or_dash(ctl_str(o, "tracker")));
     if (*ctl_str(o, "last-mode") && strcmp(ctl_str(o, "last-mode"), "none")) {
-        row("ended", "was %s, reason %s", ctl_str(o, "last-mode"),
-            ctl_str(o, "reason"));
+        ctl_row("ended", "was %s, reason %s", ctl_str(o, "last-mode"),
+                ctl_str(o, "reason"));
     }
-}
-
-static int columns(void)
-{
-    struct winsize w;
-
-    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col ? w.ws_col
-                                                                 : 80;
 }
 
 /* What is being copied: the RAM, then a disk; NULL: nothing. */
@@ -160,36 +136,18 @@ static char *progress(JsonObject *copy)
                            ctl_num(copy, "total-bytes") / 1048576, speed);
 }
 
-/* One line, drawn again and again at the same place. */
-static void draw_bar(const char *label, JsonObject *copy)
-{
-    g_autofree char *after = progress(copy);
-    int room = columns() - 1 - (int)strlen(label) - (int)strlen(" [] ") -
-               (int)strlen(after);
-    int full;
-
-    room = MAX(room, MIN_BAR);
-    full = (int)(room * percent(copy) / 100);
-    printf("\r\033[K%s [", label);
-    for (int i = 0; i < room; i++) {
-        putchar(i < full ? '#' : '.');
-    }
-    printf("] %s", after);
-    fflush(stdout);
-}
-
 typedef struct Shown {
     gboolean terminal, bar;
-    char *line;             /* state and detail as last printed */
-    int tenth;              /* of the full copy, as last printed */
+    char *line; /* state and detail as last printed */
+    int tenth;  /* of the full copy, as last printed */
 } Shown;
 
 static void show(Shown *s, Ctl *c, JsonNode *answer, JsonObject *o)
 {
     g_autofree char *label = NULL;
     JsonObject *copy = copy_of(o, &label);
-    g_autofree char *text = g_strdup_printf("%-12s%s", ctl_str(o, "state"),
-                                            ctl_str(o, "detail"));
+    g_autofree char *text =
+        g_strdup_printf("%-12s%s", ctl_str(o, "state"), ctl_str(o, "detail"));
     g_autofree char *line = ctl_plain(text);
     int tenth = copy ? (int)(percent(copy) / 10) : -1;
     gboolean news = g_strcmp0(line, s->line) != 0;
@@ -200,14 +158,16 @@ static void show(Shown *s, Ctl *c, JsonNode *answer, JsonObject *o)
         }
     } else {
         if (s->bar && (news || !copy)) {
-            printf("\r\033[K");
+            ctl_clear_bar();
             s->bar = FALSE;
         }
         if (news) {
             puts(line);
         }
         if (copy && s->terminal) {
-            draw_bar(label, copy);
+            g_autofree char *done = progress(copy);
+
+            ctl_draw_bar(label, percent(copy), done);
             s->bar = TRUE;
         } else if (copy && tenth != s->tenth) {
             g_autofree char *done = progress(copy);

@@ -26,8 +26,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CtlEvent, ctl_event_free)
 typedef struct Ctl {
     ColoQmpClient *client;
     const char *path;       /* of the control socket */
-    char **words;           /* KEY=VALUE, after the command; ends with NULL */
+    char **words;           /* after the command; ends with NULL */
     gboolean json, follow, wait;
+    char *folder;           /* of a disk's store; NULL: beside the image */
+    gboolean newest;        /* merge what is not loaded, too */
     gint64 timeout_us;      /* for an answer */
     gint64 wait_us;         /* for what --wait waits for */
     GQueue events;          /* CtlEvent */
@@ -57,6 +59,16 @@ JsonObject *ctl_obj(JsonObject *o, const char *name); /* or NULL */
 /* What came from elsewhere must not move the terminal's cursor. */
 char *ctl_plain(const char *text);
 
+/* A label and what belongs to it; a line. */
+void ctl_row(const char *label, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+
+/* "5.1 KiB" or "8.6 MiB"; g_free(). */
+char *ctl_size(double bytes);
+
+/* "LABEL [###...] AFTER" on a terminal, again and again at the same place. */
+void ctl_draw_bar(const char *label, double percent, const char *after);
+void ctl_clear_bar(void);
+
 /* One line of compact JSON on stdout. */
 void ctl_print_json(JsonNode *node);
 
@@ -78,5 +90,7 @@ int ctl_checkpoint(Ctl *c);
 int ctl_failover(Ctl *c);
 int ctl_set(Ctl *c);
 int ctl_quit(Ctl *c);
+int ctl_disk(Ctl *c);
+char *ctl_disk_wrong(char **words);
 
 #endif

@@ -15,6 +15,9 @@
 /* ident: the program's name and, if any, the VM's ("colod vm0"), copied. */
 void colo_log_init(const char *ident, gboolean debug);
 
+/* For programs that a person runs: information goes nowhere. */
+void colo_log_only_warnings(void);
+
 void colo_log_error(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 void colo_log_warn(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 void colo_log_info(const char *fmt, ...) G_GNUC_PRINTF(1, 2);

@@ -128,6 +128,20 @@ static void test_threads(void)
     }
 }
 
+/* The last one: there is no way back. */
+static void test_only_warnings(void)
+{
+    g_auto(GStrv) lines = NULL;
+
+    capture(TRUE);
+    colo_log_init("t", FALSE);
+    colo_log_only_warnings();
+    write_each();
+    lines = captured();
+    g_assert_cmpint(g_strv_length(lines), ==, 3);
+    g_assert_cmpstr(lines[1], ==, "<4>two\\x0alines\\x1b[31m");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -135,5 +149,6 @@ int main(int argc, char **argv)
     g_test_add_func("/log/journal", test_journal);
     g_test_add_func("/log/errno", test_errno);
     g_test_add_func("/log/threads", test_threads);
+    g_test_add_func("/log/only-warnings", test_only_warnings);
     return g_test_run();
 }

@@ -8,3 +8,11 @@ tests_ctl_test_coloctl_LDADD = $(UNIT_LIBS)
 
 dist_check_SCRIPTS += tests/ctl/test-coloctl-colod.sh
 TESTS += tests/ctl/test-coloctl-colod.sh
+
+# coloctl disk; stores that are made for it, and a real nbdkit
+check_PROGRAMS += store-make
+store_make_SOURCES = tests/tools/store-make.c
+store_make_LDADD = libcolostore.la $(COMMON_LIBS)
+dist_check_SCRIPTS += tests/ctl/test-coloctl-disk.sh
+TESTS += tests/ctl/test-coloctl-disk.sh
+tests/ctl/test-coloctl-disk.log: nbdkit-colo-plugin.la store-make qmp-send
