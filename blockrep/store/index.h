@@ -11,8 +11,10 @@
 
 #include "blockrep/store/format.h"
 
-/* What one run costs: the entry and GTree's node, as malloc rounds them */
-#define STORE_RUN_BYTES 96
+/* A group of runs, and what it costs: the array and GTree's node, as malloc
+ * rounds them */
+#define STORE_LEAF_RUNS  32
+#define STORE_LEAF_BYTES 1376
 
 typedef struct StoreRun {
     guint64 off, end; /* on the disk; end is behind the last byte */
@@ -43,5 +45,6 @@ StoreRun store_run_part(const StoreRun *run, guint64 off, guint64 end);
 guint64 store_run_pos(const StoreRun *run, guint64 *contiguous);
 
 gsize store_index_bytes(const StoreIndex *ix);
+guint store_index_runs(const StoreIndex *ix);
 
 #endif

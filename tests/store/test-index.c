@@ -104,17 +104,59 @@ static void test_coalescing(void)
         r.off += r.len;
         r.pos += store_record_size(r.kind, r.len);
     }
-    g_assert_cmpuint(store_index_bytes(ix), ==, STORE_RUN_BYTES);
+    g_assert_cmpuint(store_index_runs(ix), ==, 1);
     for (guint i = 0; i < PIECES; i += 2) {
         r.off = i * 4096;
         store_index_insert(ix, &r);
         r.pos += store_record_size(r.kind, r.len);
     }
-    g_assert_cmpuint(store_index_bytes(ix), ==, PIECES * STORE_RUN_BYTES);
+    g_assert_cmpuint(store_index_runs(ix), ==, PIECES);
     r = (StoreRecord){
         .kind = STORE_PUNCH, .pos = r.pos, .len = (guint64)1 << 41};
     store_index_insert(ix, &r);
-    g_assert_cmpuint(store_index_bytes(ix), ==, STORE_RUN_BYTES);
+    g_assert_cmpuint(store_index_runs(ix), ==, 1);
+    g_assert_cmpuint(store_index_bytes(ix), ==, STORE_LEAF_BYTES);
+    store_index_free(ix);
+}
+
+/* Leaves are full enough, however runs come and go. */
+static void test_leaves(void)
+{
+    enum { BLOCKS = 40000 };
+    g_autofree guint32 *order = g_new(guint32, BLOCKS);
+    StoreIndex *ix = store_index_new();
+    StoreRecord r = {.kind = STORE_DATA, .pos = STORE_LOG_START, .len = 4096};
+
+    for (guint32 i = 0; i < BLOCKS; i++) {
+        guint32 j = (guint32)g_test_rand_int_range(0, (gint32)i + 1);
+
+        order[i] = order[j];
+        order[j] = i;
+    }
+    for (guint32 i = 0; i < BLOCKS; i++) {
+        r.off = order[i] * 8192ull;
+        store_index_insert(ix, &r);
+        r.pos += store_record_size(r.kind, r.len);
+    }
+    g_assert_cmpuint(store_index_runs(ix), ==, BLOCKS);
+    g_assert_cmpuint(store_index_bytes(ix), <, BLOCKS * 96);
+    /* Runs go: 30 of each 32 that lie together become one. */
+    for (guint32 i = 0; i + 32 <= BLOCKS; i += 32) {
+        r.kind = STORE_ZERO;
+        r.off = i * 8192ull;
+        r.len = 30 * 8192;
+        store_index_insert(ix, &r);
+        r.pos += store_record_size(r.kind, r.len);
+    }
+    g_assert_cmpuint(store_index_runs(ix), ==, BLOCKS / 32 * 3);
+    g_assert_cmpuint(store_index_bytes(ix), <, BLOCKS / 32 * 3 * 180);
+    for (guint64 off = 0; off < BLOCKS * 8192ull; off += 4096) {
+        const StoreRun *run = store_index_find(ix, off);
+        gboolean gap = off / 8192 % 32 >= 30 && off % 8192;
+
+        g_assert_cmpint(run && run->off <= off, ==, !gap);
+        g_assert_true(!run || run->end > off);
+    }
     store_index_free(ix);
 }
 
@@ -123,5 +165,6 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/store/index/random", test_random);
     g_test_add_func("/store/index/coalescing", test_coalescing);
+    g_test_add_func("/store/index/leaves", test_leaves);
     return g_test_run();
 }

@@ -90,7 +90,7 @@ static void test_huge(void)
                         ==, 0);
         if (n % 1000 == 0) {
             g_assert_cmpuint(fixture_status(f).index_bytes, <=,
-                             INDEX + STORE_RUN_BYTES);
+                             INDEX + STORE_LEAF_BYTES);
             g_assert_cmpuint(resident_bytes(), <=, before + 8 * MIB);
         }
     }
@@ -121,23 +121,24 @@ static void test_index_full(void)
     guint64 n;
     int r = 0;
 
-    f->o.max_index_bytes = 20 * STORE_RUN_BYTES;
+    f->o.max_index_bytes = 2 * STORE_LEAF_BYTES;
     store_index_wait_ms = 200;
     fixture_open(f);
     g_assert_cmpint(colo_store_seal(f->s, 1), ==, 0);
     g_assert_cmpint(colo_store_load(f->s, 1), ==, 0);
-    for (n = 0; n < 30 && !r; n++) {
+    for (n = 0; n < 100 && !r; n++) {
         r = colo_store_write(f->s, PVM, "x", 1, nth_block(n), FALSE);
     }
     g_assert_cmpint(r, ==, -ENOSPC);
-    g_assert_cmpuint(n, ==, 21);
+    /* All went well until a second leaf was needed. */
+    g_assert_cmpuint(n, ==, STORE_LEAF_RUNS + 2);
     g_assert_true(fixture_wait_event(f, "index"));
     g_assert_cmpint(colo_store_seal(f->s, 2), ==, 0);
     g_assert_cmpint(colo_store_load(f->s, 2), ==, 0);
     store_index_wait_ms = 20000;
     g_assert_cmpint(colo_store_write(f->s, PVM, "x", 1, nth_block(n), FALSE),
                     ==, 0);
-    for (guint64 i = 0; i < 20; i++) {
+    for (guint64 i = 0; i < n - 1; i++) {
         check_filled(f, PVM, nth_block(i), 1, 'x');
     }
     fixture_free(f);

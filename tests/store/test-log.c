@@ -218,7 +218,7 @@ static void test_read_run(Logs *l, gconstpointer unused)
     g_assert_cmpint(store_log_replay(l->log->fd, l->log->id, G_MAXUINT64, DISK,
                                      enter, ix, &out),
                     ==, 0);
-    g_assert_cmpuint(store_index_bytes(ix), ==, STORE_RUN_BYTES);
+    g_assert_cmpuint(store_index_runs(ix), ==, 1);
     run = store_index_find(ix, 0);
     for (int i = 0; i < 100; i++) {
         guint64 a = (guint64)g_test_rand_int_range(0, N * STRIDE);
