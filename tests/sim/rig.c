@@ -59,6 +59,27 @@ static void side_init(Rig *r, Side *s, const char *name)
     s->watch = watch_new(s->control);
 }
 
+/* Our plugin with the sanitizers' runtime needs that in nbdkit first. */
+static void allow_plugin(Rig *r)
+{
+#ifdef __SANITIZE_ADDRESS__
+    g_autofree char *script = g_build_filename(r->dir, "nbdkit", NULL);
+    g_autofree char *maps = NULL, *lib = NULL, *text = NULL;
+    g_autoptr(GRegex) asan = g_regex_new("/\\S*libasan\\S*", 0, 0, NULL);
+    g_autoptr(GMatchInfo) match = NULL;
+
+    g_assert_true(g_file_get_contents("/proc/self/maps", &maps, NULL, NULL));
+    g_assert_true(g_regex_match(asan, maps, 0, &match));
+    lib = g_match_info_fetch(match, 0);
+    text = g_strdup_printf("#!/bin/sh\nLD_PRELOAD=%s ASAN_OPTIONS="
+                           "detect_leaks=0 exec nbdkit \"$@\"\n",
+                           lib);
+    g_assert_true(g_file_set_contents(script, text, -1, NULL));
+    g_assert_cmpint(g_chmod(script, 0700), ==, 0);
+    g_setenv("COLO_NBDKIT", script, TRUE);
+#endif
+}
+
 Rig *rig_new(const RigOptions *o)
 {
     g_autoptr(GError) error = NULL;
@@ -75,6 +96,7 @@ Rig *rig_new(const RigOptions *o)
     r->hb_port = free_port(SOCK_DGRAM);
     r->link = relay_new(r->ft_port, r->hb_port);
     if (o->disks) {
+        allow_plugin(r);
         r->nbd_port = free_port(SOCK_STREAM);
         r->nbd_link = relay_new(r->nbd_port, free_port(SOCK_DGRAM));
     }
