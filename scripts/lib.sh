@@ -9,9 +9,9 @@ BUILD_PACKAGES='build-essential autoconf automake libtool pkg-config perl
     libglib2.0-dev libjson-glib-dev libxxhash-dev liblz4-dev libzstd-dev
     libnetfilter-queue-dev libmnl-dev libnl-3-dev libnl-route-3-dev
     libpcap0.8-dev nbdkit nbdkit-plugin-dev libnbd-dev'
-GUEST_PACKAGES='qemu-system-x86 iproute2 iptables cpio kmod xz-utils zstd'
-TEST_PACKAGES='qemu-utils iputils-ping valgrind iperf3 libnbd-bin nbd-client
-    fio'
+GUEST_PACKAGES='qemu-system-x86 iproute2 iptables cpio kmod xz-utils zstd
+    e2fsprogs libnbd-bin'
+TEST_PACKAGES='qemu-utils iputils-ping valgrind iperf3 nbd-client fio'
 
 # say TEXT...: what is being done, for the operator
 say()

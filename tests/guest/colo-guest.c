@@ -6,9 +6,10 @@
  * Kernel command line: colo.mib= colo.picks= colo.ms= colo.seed= (the chain),
  * colo.load=MIB,MS colo.fill=1 colo.net=1 colo.blk=1 (modules), colo.chain=0.
  * colo.ip=ADDRESS/BITS colo.ip6= colo.gw= (of the first card; with one of the
- * first two the services of service.h are started).
+ * first two the services of service.h are started).  colo.disk=1: the first
+ * disk is mounted, and served to the network, too.
  * Commands, one a line on ttyS0: load MIB MS | fill random | idle | pace MS |
- * modules NAME | run COMMAND | poweroff | reboot | panic.
+ * fsync MIB | disk off | modules NAME | run COMMAND | poweroff | reboot | panic.
  * Each command is answered by a line.
  */
 #define _GNU_SOURCE
@@ -131,6 +132,13 @@ static void command(const char *line)
     } else if (sscanf(line, "pace %u", &ms) == 1 && ms > 0) {
         chain_set_pace(ms);
         say("pace %u", ms);
+    } else if (sscanf(line, "fsync %u", &mib) == 1) {
+        if (mib > LOAD_MIB_MAX)
+            say("fsync: MIB is 0 to %u", LOAD_MIB_MAX);
+        else
+            disk_set_load(mib);
+    } else if (strcmp(line, "disk off") == 0) {
+        disk_umount();
     } else if (strncmp(line, "modules ", 8) == 0) {
         load_modules(line + 8);
     } else if (strncmp(line, "run ", 4) == 0) {
@@ -235,13 +243,17 @@ int main(void)
     }
     if (option(cmdline, "colo.net=", 0))
         load_modules("net");
-    if (option(cmdline, "colo.blk=", 0))
+    bool disk = option(cmdline, "colo.disk=", 0);
+    if (disk || option(cmdline, "colo.blk=", 0))
         load_modules("blk");
+    if (disk)
+        disk_mount();
     NetOptions net;
     word(cmdline, "colo.ip=", net.ip, sizeof(net.ip));
     word(cmdline, "colo.ip6=", net.ip6, sizeof(net.ip6));
     word(cmdline, "colo.gw=", net.gw, sizeof(net.gw));
-    if ((*net.ip || *net.ip6) && net_configure(&net))
+    if ((*net.ip || *net.ip6) && net_configure(&net) &&
+        (!disk || disk_serve()))
         service_start();
     unsigned mib, ms;
     const char *load = strstr(cmdline, "colo.load=");

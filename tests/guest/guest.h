@@ -44,4 +44,13 @@ bool net_configure(const NetOptions *options);
 /* Serve what service.h says, in a thread; says "service ready". */
 void service_start(void);
 
+/* The first disk, ext4, at /disk; says "disk ready". */
+void disk_mount(void);
+/* Serve what service.h says about it, in threads of its own. */
+bool disk_serve(void);
+/* Write and sync mib MiB in a loop, in a thread; 0 ends it. */
+void disk_set_load(unsigned mib);
+/* All that was acknowledged is there already; says "disk off". */
+void disk_umount(void);
+
 #endif

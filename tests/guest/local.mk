@@ -8,7 +8,7 @@ EXTRA_DIST += scripts/mkguest \
 	tests/guest/colo-guest.c tests/guest/guest-chain.c \
 	tests/guest/guest-load.c tests/guest/guest-net.c \
 	tests/guest/guest-service.c tests/guest/guest-service.h \
-	tests/guest/guest-http.c tests/guest/service.h \
+	tests/guest/guest-http.c tests/guest/guest-disk.c tests/guest/service.h \
 	tests/guest/tiny.c tests/guest/tiny-machine.c tests/guest/tiny.h \
 	tests/guest/tiny.lds
 

@@ -21,6 +21,19 @@
  * Lines on SERVICE_ECHO_PORT: each is answered with "NUMBER HASH\n", counted
  * from 1, HASH being service_hash() over all lines so far.  UDP there: the
  * same datagram comes back.
+ *
+ * Lines on SERVICE_DISK_PORT of a guest with a disk (colo.disk=1), each
+ * answered with one line when what it says is on the disk; "error: ..." when
+ * it cannot be:
+ *
+ *   new ID        empty file ID of records: "0 HASH", HASH being
+ *                 SERVICE_HASH_START
+ *   + ID TEXT     append this line to file ID: "COUNT HASH", HASH being
+ *                 service_hash() over all its lines
+ *   check ID      the same, if what is read past the page cache and what is
+ *                 known in memory agree; else "wrong: ..."
+ *   fsync N       write and sync 4 KiB N times: "N"
+ *   write BYTES   write a file of so many and sync it: "BYTES"
  */
 #ifndef COLO_GUEST_SERVICE_H
 #define COLO_GUEST_SERVICE_H
@@ -31,6 +44,8 @@
 
 #define SERVICE_HTTP_PORT 80
 #define SERVICE_ECHO_PORT 7
+#define SERVICE_DISK_PORT 90
+#define SERVICE_FILES     64u         /* of records */
 #define SERVICE_LINE_MAX  1024u       /* of echo, newline included */
 #define SERVICE_PERIOD    1048573u    /* a prime: no power of two fits it */
 #define SERVICE_SIZE_MAX  (1ull << 44)

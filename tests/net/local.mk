@@ -6,6 +6,7 @@ net_client_SOURCES = \
 	tests/net/session.c \
 	tests/net/protocol.c \
 	tests/net/datagram.c \
+	tests/net/disk.c \
 	tests/net/report.c \
 	tests/net/net-client.c
 net_client_LDADD = $(UNIT_LIBS) -lm

@@ -46,8 +46,11 @@ static const GOptionEntry entries[] = {
     COUNT("dial", KIND_DIAL, "that do so on the guest's own connection"),
     COUNT("udp", KIND_UDP, "that send datagrams"),
     COUNT("ping", KIND_PING, "that ping"),
-    {"size", 0, 0, G_OPTION_ARG_INT64, &o.size, "of downloads and uploads",
-     "BYTES"},
+    COUNT("record", KIND_RECORD, "that send records for the guest's disk"),
+    COUNT("fsync", KIND_FSYNC, "that have 16 pages written and synced"),
+    COUNT("write", KIND_WRITE, "that have --size bytes written and synced"),
+    {"size", 0, 0, G_OPTION_ARG_INT64, &o.size,
+     "of downloads, uploads and writes", "BYTES"},
     {"port", 0, 0, G_OPTION_ARG_INT, &o.port, "of the HTTP server (80)", "N"},
     {"fresh", 0, 0, G_OPTION_ARG_NONE, &o.fresh,
      "connect for each exchange, as short sessions do", NULL},
@@ -90,6 +93,9 @@ static void parse(int argc, char **argv)
             fail("there are 0 to 4096 sessions of a kind");
         }
         n += o.counts[k];
+    }
+    if (o.counts[KIND_RECORD] > (int)SERVICE_FILES) {
+        fail("there are 64 files of records");
     }
     if (!n && print_pattern < 0) {
         fail("which sessions?");

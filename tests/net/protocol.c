@@ -113,6 +113,11 @@ void protocol_ask(Session *s)
     case KIND_DIAL:
         put_line(s);
         break;
+    case KIND_RECORD:
+    case KIND_FSYNC:
+    case KIND_WRITE:
+        disk_ask(s);
+        break;
     default:
         get(s, "/tiny");
     }
@@ -314,6 +319,10 @@ gboolean protocol_take(Session *s, const guint8 *data, gsize len)
     if (s->kind == KIND_ECHO ||
         (s->kind == KIND_DIAL && s->state != STATE_DIALING)) {
         return take_line(s, data, len);
+    }
+    if (s->kind == KIND_RECORD || s->kind == KIND_FSYNC ||
+        s->kind == KIND_WRITE) {
+        return disk_take(s, data, len);
     }
     return take_http(s, data, len);
 }

@@ -81,10 +81,14 @@ void report(Load *l, const char *event, Figures *figures, gint64 since_us)
 {
     g_autoptr(GString) t = g_string_new("{");
     Figures sum = {0};
+    guint64 records = 0;
     guint open = 0;
 
     for (guint i = 0; i < l->sessions->len; i++) {
-        open += ((Session *)l->sessions->pdata[i])->connected;
+        const Session *s = l->sessions->pdata[i];
+
+        open += s->connected;
+        records += s->kind == KIND_RECORD ? s->number : 0;
     }
     put_name(t, "event");
     g_string_append_printf(t, "\"%s\"", event);
@@ -106,6 +110,7 @@ void report(Load *l, const char *event, Figures *figures, gint64 since_us)
     }
     g_string_append_c(t, '}');
     put_int(t, "connections", open);
+    put_int(t, "records", records);
     put_int(t, "exchanges", sum.exchanges);
     put_number(t, "client_gap_ms", (double)sum.gap_us / 1e3);
     put_number(t, "connect_gap_ms", (double)sum.connect_gap_us / 1e3);

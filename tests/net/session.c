@@ -24,6 +24,8 @@ const char *const kind_names[KIND_N] = {
     [KIND_RANDOM] = "random",     [KIND_COUNTER] = "counter",
     [KIND_ECHO] = "echo",         [KIND_DIAL] = "dial",
     [KIND_UDP] = "udp",           [KIND_PING] = "ping",
+    [KIND_RECORD] = "record",     [KIND_FSYNC] = "fsync",
+    [KIND_WRITE] = "write",
 };
 
 static gboolean is_datagram(const Session *s)
@@ -214,18 +216,35 @@ void session_done(Session *s)
 
 /* --- Connections -------------------------------------------------------- */
 
+static guint16 port_of(const Session *s)
+{
+    switch (s->kind) {
+    case KIND_ECHO:
+        return SERVICE_ECHO_PORT;
+    case KIND_RECORD:
+    case KIND_FSYNC:
+    case KIND_WRITE:
+        return SERVICE_DISK_PORT;
+    default:
+        return (guint16)s->load->o.port;
+    }
+}
+
 static void connect_to(Session *s, State state)
 {
     struct sockaddr_storage a;
-    gboolean line = s->kind == KIND_ECHO;
-    gsize len = session_address(
-        s, FALSE, line ? SERVICE_ECHO_PORT : (guint16)s->load->o.port, &a);
+    gsize len = session_address(s, FALSE, port_of(s), &a);
     int one = 1;
 
     s->state = state;
     s->since_us = g_get_monotonic_time();
-    s->number = 0;
-    s->hash = line || s->kind == KIND_DIAL ? SERVICE_HASH_START : 0;
+    s->anew = TRUE;
+    if (s->kind != KIND_RECORD) { /* what is on a disk stays */
+        gboolean line = s->kind == KIND_ECHO || s->kind == KIND_DIAL;
+
+        s->number = 0;
+        s->hash = line ? SERVICE_HASH_START : 0;
+    }
     s->fd = socket(a.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (s->fd < 0) {
         g_error("socket: %s", g_strerror(errno));

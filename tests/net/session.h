@@ -27,6 +27,9 @@ typedef enum {
     KIND_DIAL,     /* echo on a connection that the guest opens */
     KIND_UDP,
     KIND_PING,
+    KIND_RECORD, /* lines for a file on the guest's disk */
+    KIND_FSYNC,  /* pages written and synced there */
+    KIND_WRITE,  /* SIZE written there, and synced */
     KIND_N
 } Kind;
 
@@ -73,7 +76,11 @@ typedef struct Session {
     int unacked;                /* upload: bytes that the guest has not got */
     GString *in;                /* head of an answer, or a line */
     gboolean in_body;
-    guint64 number, hash; /* lines, datagrams, counter, chain */
+    guint64 number, hash; /* lines, datagrams, counter, chain; records that
+                             were acknowledged */
+    guint64 sent, sent_hash; /* records */
+    gboolean opened;         /* its file of records is there */
+    gboolean anew;           /* the connection is */
 } Session;
 
 typedef struct LoadOptions {
@@ -124,6 +131,12 @@ void session_wait(Session *s, guint32 events);
 void protocol_ask(Session *s);
 /* Of a stream; FALSE: the session was lost. */
 gboolean protocol_take(Session *s, const guint8 *data, gsize len);
+
+/* --- disk.c -------------------------------------------------------------- */
+
+void disk_ask(Session *s);
+/* As protocol_take(). */
+gboolean disk_take(Session *s, const guint8 *data, gsize len);
 
 /* --- datagram.c ---------------------------------------------------------- */
 

@@ -27,6 +27,7 @@ typedef enum {
     LINE,    /* a line is not known any more */
     CHAIN,   /* an id is not known any more */
     COUNTER, /* counted back */
+    RECORD,  /* an acknowledged record is not there any more */
     SILENT,  /* nothing comes */
 } Mistake;
 
@@ -149,6 +150,28 @@ static void serve_echo(int fd, Mistake m)
     }
 }
 
+static void serve_disk(int fd, Mistake m)
+{
+    guint64 h = SERVICE_HASH_START, n = 0, h_before = h;
+    FILE *f = fdopen(fd, "r");
+    char line[SERVICE_LINE_MAX + 1];
+
+    while (f && fgets(line, sizeof(line), f)) {
+        gboolean gone = m == RECORD && n > 2 && !strncmp(line, "check", 5);
+        char text[64];
+
+        if (*line == '+') {
+            h_before = h;
+            h = service_hash(h, line, strlen(line));
+            n++;
+        }
+        snprintf(text, sizeof(text),
+                 "%" G_GUINT64_FORMAT " %016" G_GINT64_MODIFIER "x\n",
+                 n - gone, gone ? h_before : h);
+        put(fd, text, strlen(text));
+    }
+}
+
 /* A process for each connection; they end with their parent. */
 static void listen_on(guint16 port, void (*serve)(int, Mistake), Mistake m)
 {
@@ -198,6 +221,7 @@ static void clients_see(gconstpointer data)
         }
         listen_on(SERVICE_HTTP_PORT, serve_http, c->mistake);
         listen_on(SERVICE_ECHO_PORT, serve_echo, c->mistake);
+        listen_on(SERVICE_DISK_PORT, serve_disk, c->mistake);
         if (write(ready[1], "", 1) == 1) {
             pause();
         }
@@ -232,8 +256,8 @@ int main(int argc, char **argv)
 {
     static const Case cases[] = {
         {"none",
-         "--download 2 --tiny 2 --random 2 --echo 2 --counter 2 --size "
-         "3000000" RUN,
+         "--download 2 --tiny 2 --random 2 --echo 2 --counter 2 --record 2 "
+         "--size 3000000 --target 127.0.0.1 --family 4 --count 20 --limit 20",
          NONE, FALSE, FALSE},
         {"flip", "--download 1 --size 3000000" RUN, FLIP, TRUE, FALSE},
         {"skip", "--download 1 --size 3000000" RUN, SKIP, TRUE, FALSE},
@@ -243,6 +267,7 @@ int main(int argc, char **argv)
         {"line", "--echo 1" RUN, LINE, TRUE, TRUE},
         {"chain", "--random 1" RUN, CHAIN, TRUE, FALSE},
         {"counter", "--counter 1" RUN, COUNTER, TRUE, FALSE},
+        {"record", "--record 1" FAILING, RECORD, TRUE, TRUE},
         {"silent",
          "--download 1 --size 3000000 --stall 1 --tiny 1 --target "
          "127.0.0.1 --family 4 --seconds 2",

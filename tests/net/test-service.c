@@ -5,6 +5,8 @@
  */
 #include "tests/rig/rig.h"
 
+#include <string.h>
+
 static Rig *rig;
 
 static gint64 figure(JsonObject *o, const char *kind, const char *name)
@@ -18,9 +20,9 @@ static gint64 figure(JsonObject *o, const char *kind, const char *name)
 /* Each kind of session, some exchanges of each, both families. */
 static void each_kind(void)
 {
-    static const char *const kinds[] = {"download", "upload",  "tiny", "short",
-                                        "random",   "counter", "echo", "dial",
-                                        "udp",      "ping"};
+    static const char *const kinds[] = {
+        "download", "upload", "tiny", "short",  "random", "counter", "echo",
+        "dial",     "udp",    "ping", "record", "fsync",  "write"};
 
     for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++) {
         g_autofree char *options = g_strdup_printf(
@@ -70,9 +72,83 @@ static void lost(void)
     rig_client_free(c);
 }
 
+/* The second time is after the client has seen the answer. */
+static void wait_broken_twice(gsize since)
+{
+    gint64 end = g_get_monotonic_time() + RIG_PATIENCE_S * G_USEC_PER_SEC;
+
+    for (;;) {
+        g_autofree char *text = NULL;
+        const char *at;
+
+        g_file_get_contents(rig->pri.console, &text, NULL, NULL);
+        at = strstr(text + since, "DISK BROKEN");
+        if (at && strstr(at + 1, "DISK BROKEN")) {
+            return;
+        }
+        if (g_get_monotonic_time() > end) {
+            rig_die("the guest does not find its disk broken");
+        }
+        g_usleep(20000);
+    }
+}
+
+/* The guest finds out about a disk that its memory does not fit to. */
+static void damaged(void)
+{
+    static const char *const cases[] = {
+        /* The file of a moment ago */
+        "run cp /disk/records-0 /disk/x && sleep 1 && "
+        "mv /disk/x /disk/records-0 && sync",
+        /* Another byte */
+        "run printf x | dd of=/disk/records-1 bs=1 seek=30 conv=notrunc && "
+        "sync",
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        gsize since = rig_console_size(&rig->pri);
+        RigClient *c = rig_client_start(rig, "--record 2 --pace 5");
+        g_autoptr(JsonObject) end = NULL;
+
+        json_object_unref(rig_client_mark(c, RIG_PATIENCE_S));
+        g_assert_true(rig_disk_ok(&rig->pri, since));
+        rig_type(&rig->pri, cases[i], NULL, 0);
+        wait_broken_twice(since);
+        g_assert_false(rig_disk_ok(&rig->pri, since));
+        end = rig_client_stop(c);
+        g_assert_cmpint(json_object_get_int_member(end, "wrong_bytes"), >, 0);
+        rig_client_free(c);
+    }
+}
+
+/* What was acknowledged is in the image, where others find it. */
+static void in_the_image(void)
+{
+    RigClient *c = rig_client_start(rig, "--record 3 --family 4");
+    g_autoptr(JsonObject) end = NULL;
+    gsize since = rig_console_size(&rig->pri);
+    gint64 records;
+    guint64 found;
+
+    rig_type(&rig->pri, "fsync 2", "fsync 2 MiB", RIG_PATIENCE_S);
+    json_object_unref(rig_client_mark(c, RIG_PATIENCE_S));
+    end = rig_client_stop(c);
+    rig_client_free(c);
+    records = json_object_get_int_member(end, "records");
+    g_assert_cmpint(records, >, 3);
+    g_assert_cmpint(json_object_get_int_member(end, "wrong_bytes"), ==, 0);
+    rig_type(&rig->pri, "disk off", "disk off", RIG_PATIENCE_S);
+    g_assert_true(rig_disk_ok(&rig->pri, since));
+    rig_kill_qemu(&rig->pri);
+    g_assert_true(rig_fsck(rig->pri.disk));
+    found = rig_count_records(rig->pri.disk, 3);
+    g_assert_cmpuint(found, >=, (guint64)records);
+    g_assert_cmpuint(found, <=, (guint64)records + 3); /* not answered yet */
+}
+
 int main(int argc, char **argv)
 {
-    RigOptions o = {.linux_guest = TRUE, .net = TRUE};
+    RigOptions o = {.linux_guest = TRUE, .net = TRUE, .disk_mib = 64};
     int status;
 
     rig_test_init(&argc, &argv);
@@ -81,7 +157,9 @@ int main(int argc, char **argv)
     rig_wait_boot(&rig->pri);
     g_test_add_func("/service/each-kind", each_kind);
     g_test_add_func("/service/gap", gap);
+    g_test_add_func("/service/damaged", damaged);
     g_test_add_func("/service/lost", lost);
+    g_test_add_func("/service/in-the-image", in_the_image);
     status = g_test_run();
     rig_free(rig);
     return status;

@@ -50,6 +50,11 @@ void rig_spawn_colod(RigSide *s)
             g_ptr_array_add(argv, fence_command(s));
         }
     }
+    if (o->disk_mib) {
+        rig_add(argv, s->primary ? "--disk vda" : "--nbd :" RIG_NBD_PORT
+                                                 " --disk vda=%s",
+                s->disk);
+    }
     rig_add(argv, "--tracker %s %s", o->tracker ? o->tracker : "auto",
             o->colod ? o->colod : "");
     g_ptr_array_add(argv, NULL);

@@ -23,6 +23,12 @@ void rig_start_qemu(RigSide *s)
     g_autofree char *out = g_build_filename(s->dir, "qemu.log", NULL);
     g_autofree char *pid = NULL;
 
+    if (o->disk_mib && !s->primary) {
+        if (!s->colod) {
+            rig_start_colod(s);
+        }
+        rig_wait_disk_served(s);
+    }
     rig_add(argv,
             "%s -name %s -nodefaults -display none -accel tcg -smp %u "
             "-m %uM",
@@ -50,10 +56,14 @@ void rig_start_qemu(RigSide *s)
                       "-device virtio-net-pci,netdev=hn0,"
                       "mac=52:54:00:77:03:64,romfile=");
     }
+    if (o->disk_mib) {
+        rig_add_disk(s, argv);
+    }
     g_ptr_array_add(argv, g_strdup("-append"));
     if (o->linux_guest) {
-        g_ptr_array_add(argv, g_strdup_printf("%s %s %s", r->append,
+        g_ptr_array_add(argv, g_strdup_printf("%s %s %s %s", r->append,
                                               o->net ? NET_APPEND : "",
+                                              o->disk_mib ? "colo.disk=1" : "",
                                               o->append ? o->append : ""));
         rig_add(argv, "-kernel %s -initrd %s", r->kernel, r->initrd);
     } else {
@@ -129,6 +139,9 @@ void rig_wait_boot(RigSide *s)
 
     if (s->rig->o.net) {
         wait_console(s, 0, "service ready", RIG_PATIENCE_S);
+    }
+    if (s->rig->o.disk_mib) {
+        wait_console(s, 0, "disk ready", RIG_PATIENCE_S);
     }
     if (chain) {
         wait_console(s, 0, "chain 5 ", RIG_PATIENCE_S);

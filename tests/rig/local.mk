@@ -6,6 +6,7 @@ librig_la_SOURCES = \
 	tests/rig/rig.c \
 	tests/rig/client.c \
 	tests/rig/colod.c \
+	tests/rig/disk.c \
 	tests/rig/guest.c \
 	tests/rig/hosts.c \
 	tests/rig/proxy.c \

@@ -60,6 +60,9 @@ const char *rig_missing(void)
         {"qemu-system-x86_64", "qemu-system-x86_64 is missing: install "
                                "Debian's package qemu-system-x86"},
         {"ip", "ip is missing: install Debian's package iproute2"},
+        {"mke2fs", "mke2fs is missing: install Debian's package e2fsprogs"},
+        {"nbdkit", "nbdkit is missing: install Debian's package nbdkit"},
+        {"nbdcopy", "nbdcopy is missing: install Debian's package libnbd-bin"},
     };
 
     if (geteuid() != 0) {
@@ -141,6 +144,7 @@ static void new_side(Rig *r, RigSide *s, const char *name, int number)
     s->control = g_build_filename(s->dir, "colod.qmp", NULL);
     s->log = g_build_filename(s->dir, "colod.log", NULL);
     s->pid_file = g_build_filename(s->dir, "qemu.pid", NULL);
+    s->disk = g_build_filename(s->dir, "vda.raw", NULL);
     /* Where colod looks for it */
     s->proxy_control = g_build_filename(s->dir, "vm0-proxy.qmp", NULL);
     s->proxy_log = g_build_filename(s->dir, "proxy.log", NULL);
@@ -168,6 +172,9 @@ Rig *rig_new(const RigOptions *o)
     new_side(r, &r->pri, "pri", 1);
     new_side(r, &r->sec, "sec", 2);
     current = r;
+    if (o->disk_mib) {
+        rig_make_disks(r);
+    }
     rig_lay_out(r);
     return r;
 }
@@ -178,7 +185,9 @@ void rig_protect(Rig *r)
         rig_start_proxy(&r->sec);
         rig_start_proxy(&r->pri);
     }
-    rig_start_colod(&r->sec);
+    if (!r->sec.colod) {
+        rig_start_colod(&r->sec);
+    }
     rig_start_colod(&r->pri);
     rig_wait_state(&r->pri, "active", RIG_PATIENCE_S);
     rig_wait_state(&r->sec, "active", RIG_PATIENCE_S);
@@ -274,6 +283,7 @@ static void free_side(RigSide *s)
     g_free(s->control);
     g_free(s->log);
     g_free(s->pid_file);
+    g_free(s->disk);
     g_free(s->proxy_control);
     g_free(s->proxy_log);
 }

@@ -13,6 +13,10 @@
  * guest is RIG_GUEST and RIG_GUEST6, and a colo-proxy runs beside each colod.
  * The proxies speak over hb, so that their link can be cut alone.
  *
+ * With RigOptions.disk_mib the guest has a disk with ext4, an image on the
+ * primary; the secondary's is served by its colod, which is started before its
+ * QEMU, and must stay: after a takeover there is no way back (rig_swap()).
+ *
  * The namespaces have no names: they are gone with the program, and so are
  * its processes, however it ends.  What cannot be set up or is not there in
  * time ends the program with the logs' last lines (rig_die()).
@@ -23,6 +27,8 @@
 #include "colo/qmp-client.h"
 
 #define RIG_TIMEOUT_MS 500 /* of the heartbeat, colod's default */
+
+#define RIG_NBD_PORT "8889" /* colod's default */
 
 #define RIG_GUEST   "10.77.3.100"
 #define RIG_GUEST6  "fd77:3::100"
@@ -52,6 +58,7 @@ typedef struct RigSide {
     int ns;            /* network namespace; -1: without power */
     pid_t qemu, colod, proxy; /* 0: not there */
     char *dir, *qmp, *monitor, *serial, *console, *control, *log, *pid_file;
+    char *disk;    /* image */
     char *proxy_control, *proxy_log;
     RigQmp ctl; /* to colod */
     RigQmp px;  /* to colo-proxy */
@@ -75,6 +82,7 @@ typedef struct RigOptions {
                              kills the primary's QEMU by its pid */
     const char *colod;    /* more options for both colods; NULL */
     gboolean net;         /* a lan and proxies; linux_guest with it */
+    guint disk_mib;       /* of the guest's disk; linux_guest with it */
     const char *proxy;    /* more options for both proxies; NULL */
     gboolean fail_closed; /* of the primary's colod and proxy */
 } RigOptions;
@@ -207,6 +215,22 @@ gint64 rig_epoch(RigSide *s);
 char *rig_detail(RigSide *s);
 gint64 rig_int(RigSide *s, const char *query, const char *member);
 double rig_event_number(const RigEvent *ev, const char *member);
+
+/* --- disk.c ------------------------------------------------------------- */
+
+/* A line for sh(1). */
+gboolean rig_sh(int ns, char **output, const char *fmt, ...)
+    G_GNUC_PRINTF(3, 4);
+void rig_make_disks(Rig *r);
+void rig_add_disk(const RigSide *s, GPtrArray *argv);
+void rig_wait_disk_served(RigSide *s);
+/* Neither the guest's program nor its kernel has found anything wrong. */
+gboolean rig_disk_ok(const RigSide *s, gsize offset);
+/* Clean, as e2fsck -fn sees it; says what is not. */
+gboolean rig_fsck(const char *image);
+void rig_copy_export(const RigSide *s, const char *name, const char *path);
+/* Whole records of so many sessions, in an image that no guest uses. */
+guint64 rig_count_records(const char *image, guint sessions);
 
 /* --- proxy.c ------------------------------------------------------------ */
 
