@@ -3,6 +3,7 @@
 #include "tests/bench/store-load.h"
 
 #include <string.h>
+#include <time.h>
 
 enum { MAX_DEPTH = 64 };
 
@@ -25,6 +26,17 @@ void bench_server_free(Server *s)
 {
     server_kill(s);
     server_free(s);
+}
+
+gint64 bench_server_cpu(const Server *s)
+{
+    struct timespec t;
+    clockid_t clock;
+
+    if (clock_getcpuclockid(s->pid, &clock) || clock_gettime(clock, &t) < 0) {
+        g_error("cannot read the time that process %d took", (int)s->pid);
+    }
+    return (gint64)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 static char *new_data(guint size)

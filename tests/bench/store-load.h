@@ -19,7 +19,8 @@ typedef struct LoadShape {
  */
 Server *bench_server(const char *dir, guint64 size, guint threads,
                      gboolean reference);
-void bench_server_free(Server *s); /* of a reference */
+void bench_server_free(Server *s);        /* of a reference */
+gint64 bench_server_cpu(const Server *s); /* ns so far, of all threads */
 
 /* Data that no two blocks have in common */
 void load_fill(Nbd *h, guint64 offset, guint64 len);
