@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Disks of real guests.
+DISK_GUEST_TESTS = \
+	tests/disk/test-disk-takeover
+check_PROGRAMS += $(DISK_GUEST_TESTS)
+TESTS += $(DISK_GUEST_TESTS)
+
+DISK_LOAD = tests/disk/disk.h tests/disk/disk.c $(PROXY_LOAD)
+tests_disk_test_disk_takeover_SOURCES = \
+	tests/disk/test-disk-takeover.c $(DISK_LOAD)
+tests_disk_test_disk_takeover_LDADD = $(PROXY_GUEST_LIBS)
