@@ -190,9 +190,15 @@ check_fails "merge refuses" 1 'a QEMU or one of its tools uses the image' \
     disk merge "$img"
 check "it ends" stop reader KILL
 
-# dies AT: in the middle of the merge, when it writes to byte AT of the image
+# dies AT: in the middle of the merge, when it writes to byte AT of the image.
+# Each time from the same beginning: one that died may have merged all there.
+cp -a "$img" "$TESTDIR/begun"
+cp -a "$img.colo" "$TESTDIR/begun.colo"
 dies()
 {
+    rm -rf "$img.colo"
+    cp "$TESTDIR/begun" "$img" && cp -a "$TESTDIR/begun.colo" "$img.colo" ||
+        return 1
     dies_status=0
     (
         ulimit -c 0
