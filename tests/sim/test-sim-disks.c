@@ -61,6 +61,12 @@ static void check_whole(Rig *r, Side *s)
     check_guest(r, s);
 }
 
+/* A command without a word back. */
+static void tell(Side *s, const char *command)
+{
+    g_autoptr(JsonNode) node = rig_colod(s, command, NULL, NULL);
+}
+
 static char *disk_state(Side *s, guint i)
 {
     g_autoptr(GError) error = NULL;
@@ -319,7 +325,7 @@ static void test_link(void)
     proc_signal(r->pri.qemu, SIGKILL);
     proc_signal(r->pri.colod, SIGKILL);
     check_detail(r, &r->sec, "had gone on without us", SOON_MS);
-    rig_colod(&r->sec, "x-colo-lost-heartbeat", NULL, NULL);
+    tell(&r->sec, "x-colo-lost-heartbeat");
     check_takeover(r);
     check_end(r);
 }
@@ -331,13 +337,13 @@ static void test_quit(void)
     RigOptions o = {0};
     Rig *r = start(&o);
 
-    rig_colod(&r->pri, "quit", NULL, NULL);
+    tell(&r->pri, "quit");
     check_exit(r, &r->pri, 0, "");
     g_assert_cmpuint(count(&r->pri, "unmirrored"), ==, 2);
     check_whole(r, &r->pri);
     rig_start_colod(r, &r->pri);
     check_active(r);
-    rig_colod(&r->pri, "x-colo-lost-heartbeat", NULL, NULL);
+    tell(&r->pri, "x-colo-lost-heartbeat");
     check_state(r, &r->pri, "alone", SOON_MS);
     wait_disk(r, &r->pri, 1, "detached");
     g_assert_cmpuint(count(&r->pri, "unmirrored"), ==, 4);
