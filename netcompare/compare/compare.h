@@ -129,10 +129,11 @@ typedef struct NetCompareOps {
      * before; FIN and PSH only with its last bytes.  mss: what a packet may
      * carry.  FALSE: it could not.  The packet stays held; drop() follows the
      * last part, unless a checkpoint releases it whole before.  NULL: segments
-     * leave whole.
+     * leave whole.  Never of one with SYN, URG or a signature.  held_us: how
+     * long it has been held.
      */
     gboolean (*part)(gpointer user, guint64 id, const NetPacket *p, guint32 at,
-                     guint32 len, guint16 window, guint mss);
+                     guint32 len, guint16 window, guint mss, gint64 held_us);
 } NetCompareOps;
 
 typedef struct NetCompareConfig {

@@ -315,6 +315,8 @@ gboolean cmp_tcp_match_piece(NetCompare *c, CmpFlow *f, CmpSeen *s,
 void cmp_tcp_look(NetCompare *c, CmpFlow *f);
 
 /* tcp-window.c */
+/* Summed with a key by the guest: nobody else can change it. */
+gboolean cmp_tcp_signed(const NetPacket *p);
 /* Up to next, which lies in h. */
 void cmp_tcp_release_part(NetCompare *c, CmpFlow *f, CmpHeld *h);
 void cmp_tcp_release(NetCompare *c, CmpFlow *f, CmpIn *in);

@@ -134,19 +134,38 @@ static CmpSeen *lacking(const CmpFlow *f)
 
 /* --- Parts of segments --------------------------------------------------- */
 
-/* The held segment of which both have a part that could leave already. */
+static gboolean may_be_cut(const CmpTcp *t, const NetPacket *p)
+{
+    /* What is urgent is counted from the segment's begin on. */
+    return !(p->flags & (NET_TCP_SYN | NET_TCP_URG)) && cmp_tcp_ack_ok(t, p) &&
+           !cmp_tcp_signed(p);
+}
+
+/*
+ * The held segment of which both have a part that could leave already.  Not
+ * always the first: where a part was lost on its way, the PVM sends it again,
+ * perhaps with more behind it than the SVM has sent.
+ */
 static CmpHeld *partial(const NetCompare *c, const CmpFlow *f)
 {
     const CmpTcp *t = &f->t;
-    CmpHeld *h = cmp_first_held(&t->data);
 
-    if (!c->ops.part || !h || f->diverged || !t->synced ||
-        !net_seq_lt(h->seq + h->sent, t->next) ||
-        !net_seq_lt(t->next, h->seq + h->p.payload_len) ||
-        h->p.flags & NET_TCP_SYN || !cmp_tcp_ack_ok(t, &h->p)) {
+    if (!c->ops.part || f->diverged || !t->synced) {
         return NULL;
     }
-    return h;
+    for (const CmpLink *l = t->data.next; l != &t->data; l = l->next) {
+        CmpHeld *h = CMP_ENTRY(l, CmpHeld, queue);
+
+        if (net_seq_le(t->next, h->seq)) {
+            break;
+        }
+        if (net_seq_lt(h->seq + h->sent, t->next) &&
+            net_seq_lt(t->next, h->seq + h->p.payload_len) &&
+            may_be_cut(t, &h->p)) {
+            return h;
+        }
+    }
+    return NULL;
 }
 
 /* --- Time ---------------------------------------------------------------- */

@@ -78,6 +78,17 @@ static guint16 allowed(const CmpTcp *t, const NetPacket *p)
     return (guint16)MIN(window, p->window);
 }
 
+gboolean cmp_tcp_signed(const NetPacket *p)
+{
+    guint32 at = p->options, body, body_len;
+    int kind;
+
+    do {
+        kind = net_packet_next_option(p, &at, &body, &body_len);
+    } while (kind >= 0 && kind != NET_TCPOPT_MD5 && kind != NET_TCPOPT_AO);
+    return kind >= 0;
+}
+
 static const guint8 *rewrite(NetCompare *c, const NetPacket *p, guint16 window)
 {
     if (c->scratch_size < p->len) {
@@ -94,9 +105,13 @@ static const guint8 *rewrite(NetCompare *c, const NetPacket *p, guint16 window)
 static gboolean send_part(NetCompare *c, CmpTcp *t, CmpHeld *h, guint32 end)
 {
     guint16 window = allowed(t, &h->p);
+    guint mss = t->mss ? t->mss : CMP_LEAST_MSS;
 
+    if (!h->gso) {
+        mss = MAX(mss, h->p.payload_len); /* the whole of it is a packet */
+    }
     if (!c->ops.part(c->user, h->id, &h->p, h->sent, end - h->sent, window,
-                     t->mss ? t->mss : CMP_LEAST_MSS)) {
+                     mss, MAX(c->now - h->since, 0))) {
         return FALSE;
     }
     h->sent = end;
@@ -127,7 +142,7 @@ void cmp_tcp_release(NetCompare *c, CmpFlow *f, CmpIn *in)
         guint16 window = allowed(t, p);
 
         if (window < p->window) {
-            data = in->gso ? NULL : rewrite(c, p, window);
+            data = in->gso || cmp_tcp_signed(p) ? NULL : rewrite(c, p, window);
             if (data) {
                 c->stats.windows++;
             } else {

@@ -125,6 +125,8 @@ static inline const guint8 *net_packet_at(const NetPacket *p, gsize at, gsize n)
 #define NET_TCPOPT_SACK_OK   4
 #define NET_TCPOPT_SACK      5
 #define NET_TCPOPT_TIMESTAMP 8
+#define NET_TCPOPT_MD5       19
+#define NET_TCPOPT_AO        29
 
 /*
  * The next option at *at (start with p->options); *at moves behind it.

@@ -130,17 +130,25 @@ static void done(gpointer user, guint8 iface, guint64 number)
 }
 
 static gboolean part(gpointer user, guint64 id, const NetPacket *packet,
-                     guint32 at, guint32 len, guint16 window, guint mss)
+                     guint32 at, guint32 len, guint16 window, guint mss,
+                     gint64 held_us)
 {
     ProxyPrimary *s = user;
     Mirror *m = &s->mirrors[packet->key.iface];
+    g_autoptr(GError) error = NULL;
 
     /* Those released before leave before. */
-    if (!net_nfqueue_flush(s->proxy->queue, NULL) ||
-        !partial_send(m->partial, packet, at, len, window, mss)) {
+    if (!net_nfqueue_flush(s->proxy->queue, &error)) {
+        proxy_fail(s->proxy, error);
+        return FALSE;
+    }
+    if (!partial_send(m->partial, packet, at, len, window, mss)) {
         return FALSE;
     }
     m->parts++;
+    if (at + len == packet->payload_len) {
+        colo_histogram_add(s->latency, (guint64)held_us);
+    }
     return TRUE;
 }
 

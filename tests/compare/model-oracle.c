@@ -154,7 +154,8 @@ static void on_drop(gpointer user, guint64 id)
 }
 
 static gboolean on_part(gpointer user, guint64 id, const NetPacket *x,
-                        guint32 at, guint32 len, guint16 window, guint mss)
+                        guint32 at, guint32 len, guint16 window, guint mss,
+                        gint64 held_us)
 {
     Model *m = user;
     Packet *p = &m->packets[id], part;

@@ -89,11 +89,13 @@ static void on_done(gpointer user, guint8 iface, guint64 number)
 }
 
 static gboolean on_part(gpointer user, guint64 id, const NetPacket *p,
-                        guint32 at, guint32 len, guint16 window, guint mss)
+                        guint32 at, guint32 len, guint16 window, guint mss,
+                        gint64 held_us)
 {
     Script *s = user;
 
     g_assert_cmpuint(at + len, <=, p->payload_len);
+    g_assert_cmpint(held_us, >=, 0);
     g_string_append_printf(s->log, " q%" G_GUINT64_FORMAT ":%u+%u", id, at,
                            len);
     return !s->no_parts;

@@ -6,6 +6,8 @@
     "P SA 100 ack=51\n"                                                        \
     "S SA 5100 ack=51 -> o:-5000:0 m1\n"
 
+#define SIGNATURE "000102030405060708090a0b0c0d0e0f"
+
 /* Parts of segments: the SVM may wait for an ACK of them. */
 static const ScriptCase parts[] = {
     {"in-two",
@@ -57,6 +59,32 @@ static const ScriptCase parts[] = {
      "P A 100:abcdef ack=5\n"
      "S A 100:abcd ack=5\n"
      "after 2\n"},
+    /* The first part was lost on its way. */
+    {"sent-again",
+     "P A 100:abcdef ack=5\n"
+     "S A 100:abc ack=5\n"
+     "after 2 -> q1:0+3\n"
+     "P A 100:abcdef ack=5\n"
+     "after 2 -> q2:0+3\n"
+     "after 2\n"
+     "S A 103:def ack=5 -> q1:3+3 d1 q2:3+3 d2\n"},
+    {"sent-again-with-less",
+     "P A 100:abcdef ack=5\n"
+     "S A 100:abc ack=5\n"
+     "after 2 -> q1:0+3\n"
+     "P A 101:bcd ack=5\n"
+     "after 2 -> q2:0+2\n"
+     "S A 103:def ack=5 -> q1:3+3 d1 q2:2+1 d2\n"},
+    {"not-what-is-urgent",
+     "P AU 100:abcdef ack=5\n"
+     "S A 100:abcd ack=5\n"
+     "after 2\n"
+     "S A 104:ef ack=5 -> m1\n"},
+    {"not-what-is-signed",
+     "P A 100:abcdef ack=5 opt=01011312" SIGNATURE "\n"
+     "S A 100:abcd ack=5 opt=01011312" SIGNATURE "\n"
+     "after 2\n"
+     "S A 104:ef ack=5 opt=01011312" SIGNATURE " -> m1\n"},
     {"cannot",
      "no-parts\n"
      "P A 100:abcdef ack=5\n"
@@ -372,6 +400,8 @@ static const ScriptCase windows[] = {
              "P A 100 ack=5 win=500 v6=1 -> w1:300\n"},
     {"held", "P A 100:abc ack=5 win=500\n"
              "S A 100:abc ack=5 win=300 -> w1:300\n"},
+    {"signed", "S A 100 ack=5 win=300\n"
+               "P A 100 ack=5 win=500 opt=01011312" SIGNATURE " -> m1\n"},
     {"gso", "S A 100 ack=5 win=300\n"
             "P A 100 ack=5 win=500 gso=1 -> m1\n"},
     {"not-back", "S A 100 ack=5 win=500\n"

@@ -119,7 +119,8 @@ static void on_offset(gpointer user, const NetKey *flow, guint32 seq_delta,
 }
 
 static gboolean on_part(gpointer user, guint64 id, const NetPacket *p,
-                        guint32 at, guint32 len, guint16 window, guint mss)
+                        guint32 at, guint32 len, guint16 window, guint mss,
+                        gint64 held_us)
 {
     Fuzz *f = user;
 
@@ -128,7 +129,9 @@ static gboolean on_part(gpointer user, guint64 id, const NetPacket *p,
     g_assert_true(f->known && (!f->captured || id < f->upto));
     g_assert_cmpint(p->kind, ==, NET_KIND_TCP);
     g_assert_cmpuint(at, ==, f->sent[id]);
-    g_assert_true(at + len <= p->payload_len && mss);
+    g_assert_true(len && len <= p->payload_len && mss && held_us >= 0);
+    g_assert_cmpuint(at, <=, p->payload_len - len);
+    g_assert_cmpint(p->flags & (NET_TCP_SYN | NET_TCP_URG), ==, 0);
     g_assert_cmpuint(window, <=, p->window);
     check_packet(p);
     if (at % 3 == 2) {
