@@ -77,8 +77,10 @@ static gboolean compile_filter(NetTap *t, const char *filter, GError **error)
 static gboolean open_socket(NetTap *t, NetTapDirection direction, gsize rcvbuf,
                             GError **error)
 {
-    struct sockaddr_ll addr = {.sll_family = AF_PACKET,
-                               .sll_protocol = htons(ETH_P_ALL)};
+    struct sockaddr_ll addr = {
+        .sll_family = AF_PACKET,
+        .sll_protocol =
+            direction == NET_TAP_NOTHING ? 0 : htons(ETH_P_ALL)};
     int bytes = (int)MIN(rcvbuf, (gsize)G_MAXINT / 2);
 
     t->fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -88,9 +90,9 @@ static gboolean open_socket(NetTap *t, NetTapDirection direction, gsize rcvbuf,
         !set_option(t, PACKET_AUXDATA, 1, error) ||
         !set_option(t, PACKET_QDISC_BYPASS, 1, error))
         return FALSE;
-    if (!(direction == NET_TAP_INCOMING
-              ? set_option(t, PACKET_IGNORE_OUTGOING, 1, error)
-              : only_outgoing(t, error)))
+    if ((direction == NET_TAP_INCOMING &&
+         !set_option(t, PACKET_IGNORE_OUTGOING, 1, error)) ||
+        (direction == NET_TAP_OUTGOING && !only_outgoing(t, error)))
         return FALSE;
     if (bytes > 0 && setsockopt(t->fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes,
                                 sizeof(bytes)) < 0)

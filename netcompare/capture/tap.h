@@ -8,7 +8,7 @@
  * moved).  Not thread-safe; nothing blocks.
  *
  * Seen from the host: OUTGOING is what the host sends to the guest; INCOMING
- * is what the guest sends.
+ * is what the guest sends.  NOTHING is only for sending.
  */
 #ifndef COLO_NET_TAP_H
 #define COLO_NET_TAP_H
@@ -20,7 +20,11 @@
 
 #define NET_TAP_MAX_FRAME (65536 + 64)
 
-typedef enum { NET_TAP_INCOMING, NET_TAP_OUTGOING } NetTapDirection;
+typedef enum {
+    NET_TAP_INCOMING,
+    NET_TAP_OUTGOING,
+    NET_TAP_NOTHING,
+} NetTapDirection;
 
 typedef struct NetTap NetTap;
 

@@ -104,6 +104,8 @@ gboolean net_host_get(NetHost *h, const char *name, NetDev *dev, GError **error)
         }
         g_strlcpy(dev->master_name, master.dev.name, sizeof dev->master_name);
         dev->master_is_bridge = g_str_equal(master.kind, "bridge");
+        dev->master_filters_vlans = master.vlan_filtering;
+        memcpy(dev->master_mac, master.dev.mac, sizeof dev->master_mac);
     }
     return TRUE;
 }

@@ -22,6 +22,8 @@ typedef struct NetDev {
     int master;             /* ifindex; 0: none */
     char master_name[16];   /* "" if none */
     gboolean master_is_bridge;
+    gboolean master_filters_vlans;
+    guint8 master_mac[6];
 } NetDev;
 gboolean net_host_get(NetHost *h, const char *name, NetDev *dev, GError **error);
 

@@ -159,6 +159,8 @@ static void parse_linkinfo(NetLink *l, struct nlattr *attr)
         l->forward_delay = data[IFLA_BR_FORWARD_DELAY]
                                ? nla_get_u32(data[IFLA_BR_FORWARD_DELAY])
                                : 0;
+        l->vlan_filtering = data[IFLA_BR_VLAN_FILTERING] &&
+                            nla_get_u8(data[IFLA_BR_VLAN_FILTERING]);
     }
     if (info[IFLA_INFO_SLAVE_KIND] && info[IFLA_INFO_SLAVE_DATA] &&
         nla_strcmp(info[IFLA_INFO_SLAVE_KIND], "bridge") == 0 &&

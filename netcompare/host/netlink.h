@@ -22,11 +22,12 @@ gboolean net_host_connect(NetHost *h, GError **error);
 
 /* What the kernel says of an interface, as far as we want to know. */
 typedef struct NetLink {
-    NetDev dev; /* without master_name and master_is_bridge */
+    NetDev dev; /* without what is of its master */
     char kind[16];   /* "bridge", "tun"; "" for hardware */
     char alias[256]; /* what an operator reads in `ip link` */
     guint32 stp;          /* a bridge: 0 none, 1 the kernel's, 2 a program's */
     guint32 forward_delay; /* a bridge: in 1/100 s (USER_HZ) */
+    gboolean vlan_filtering; /* a bridge */
     guint8 port_state;    /* a port of a bridge: BR_STATE_* */
 } NetLink;
 

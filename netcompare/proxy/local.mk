@@ -8,7 +8,9 @@ colo_proxy_SOURCES = \
 	netcompare/proxy/divergence.h netcompare/proxy/divergence.c \
 	netcompare/proxy/gather.h netcompare/proxy/gather.c \
 	netcompare/proxy/fetcher.h netcompare/proxy/fetcher.c \
+	netcompare/proxy/mirror.h netcompare/proxy/mirror.c \
 	netcompare/proxy/partial.h netcompare/proxy/partial.c \
+	netcompare/proxy/peers.h netcompare/proxy/peers.c \
 	netcompare/proxy/inbound.h netcompare/proxy/inbound.c \
 	netcompare/proxy/nudge.h netcompare/proxy/nudge.c \
 	netcompare/proxy/primary.c \

@@ -4,11 +4,10 @@
  * sends, and lets go of it as the comparator says.
  */
 #include "colo/log.h"
-#include "netcompare/proxy/backlog.h"
 #include "netcompare/proxy/divergence.h"
 #include "netcompare/proxy/fetcher.h"
 #include "netcompare/proxy/gather.h"
-#include "netcompare/proxy/partial.h"
+#include "netcompare/proxy/mirror.h"
 #include "netcompare/proxy/proxy.h"
 #include "netcompare/proxy/stats.h"
 
@@ -16,7 +15,6 @@
 
 #define TICK_MS       50
 #define ROTATE_TICKS  100  /* of a backlog: 5 s */
-#define MIRROR_RCVBUF (32u << 20)
 #define QUEUE_RCVBUF  (64u << 20)
 #define QUEUE_PACKETS 65536
 #define DRAIN_TURNS   (QUEUE_PACKETS / PROXY_TURN + 1)
@@ -24,18 +22,6 @@
 #define COLOD_GRACE_US (2 * 1000 * 1000)
 /* And how long one that is there may take to act on COLO_PROXY_STALLED. */
 #define STALLED_GRACE_US (1000 * 1000)
-
-/* One interface's inbound frames on their way to the other guest. */
-typedef struct Mirror {
-    Proxy *proxy;
-    guint iface;
-    NetTap *tap;
-    guint64 number;     /* of the last frame */
-    guint64 refused;    /* not sent, for want of room or peer */
-    Partial *partial;
-    guint64 parts;      /* of segments that were sent */
-    Backlog backlog;
-} Mirror;
 
 struct ProxyPrimary {
     Proxy *proxy;
@@ -57,6 +43,14 @@ struct ProxyPrimary {
 
 /* --- What the comparator says ------------------------------------------- */
 
+/* Some of it may have left before, in parts. */
+static void whole_leaves(ProxyPrimary *s)
+{
+    for (guint i = 0; i < s->proxy->config->n_taps; i++) {
+        partial_whole(s->mirrors[i].partial);
+    }
+}
+
 static void release(gpointer user, guint64 id, const guint8 *data, gsize len,
                     NetRelease why, gint64 held_us)
 {
@@ -64,6 +58,9 @@ static void release(gpointer user, guint64 id, const guint8 *data, gsize len,
 
     if (why == NET_RELEASE_MATCH || why == NET_RELEASE_CHECKPOINT) {
         colo_histogram_add(s->latency, (guint64)held_us);
+    }
+    if (why == NET_RELEASE_PASS || why == NET_RELEASE_CHECKPOINT) {
+        whole_leaves(s);
     }
     net_nfqueue_accept(s->proxy->queue, (guint32)id, data, len);
 }
@@ -134,7 +131,6 @@ static gboolean part(gpointer user, guint64 id, const NetPacket *packet,
                      gint64 held_us)
 {
     ProxyPrimary *s = user;
-    Mirror *m = &s->mirrors[packet->key.iface];
     g_autoptr(GError) error = NULL;
 
     /* Those released before leave before. */
@@ -142,10 +138,10 @@ static gboolean part(gpointer user, guint64 id, const NetPacket *packet,
         proxy_fail(s->proxy, error);
         return FALSE;
     }
-    if (!partial_send(m->partial, packet, at, len, window, mss)) {
+    if (!mirror_send_part(&s->mirrors[packet->key.iface], packet, at, len,
+                          window, mss)) {
         return FALSE;
     }
-    m->parts++;
     if (at + len == packet->payload_len) {
         colo_histogram_add(s->latency, (guint64)held_us);
     }
@@ -195,50 +191,6 @@ static gboolean read_queue(gpointer user, GError **error)
     }
     fetcher_turn(s->fetcher);
     return TRUE;
-}
-
-/* --- What the guest gets ------------------------------------------------- */
-
-static void on_frame(const NetFrame *frame, gpointer user)
-{
-    Mirror *m = user;
-
-    m->number++;
-    partial_learn(m->partial, frame->data, frame->len);
-    if (!m->proxy->link ||
-        !proxy_send_frame(m->proxy, NET_WIRE_FRAME, m->iface, m->number, frame)) {
-        m->refused++;
-    }
-}
-
-static gboolean read_mirror(gpointer user, GError **error)
-{
-    Mirror *m = user;
-
-    return net_tap_read(m->tap, PROXY_TURN, on_frame, m, error) >= 0;
-}
-
-/* Frames that were mirrored, but that QEMU has not read from the tap. */
-static guint64 waiting(Mirror *m)
-{
-    Proxy *p = m->proxy;
-    NetTapStats stats;
-    guint64 read = 0, dropped = 0;
-    g_autoptr(GError) error = NULL;
-
-    if (!net_host_consumed(p->host, p->devs[m->iface].index, &read, &dropped,
-                           &error)) {
-        colo_log_warn("%s", error->message);
-        return 0;
-    }
-    /* Those that came after the counter was read wait, too. */
-    for (int i = 0; i < DRAIN_TURNS; i++) {
-        if (net_tap_read(m->tap, PROXY_TURN, on_frame, m, NULL) <= 0) {
-            break;
-        }
-    }
-    net_tap_stats(m->tap, &stats);
-    return backlog_waiting(&m->backlog, m->number + stats.lost, read + dropped);
 }
 
 /* --- The other proxy ----------------------------------------------------- */
@@ -402,7 +354,7 @@ void proxy_primary_capture(Proxy *p, guint64 epoch, gboolean periodic)
     const struct iovec iov = {.iov_base = marks, .iov_len = h.len};
 
     for (guint i = 0; i < p->config->n_taps; i++) {
-        guint64 wait = waiting(&s->mirrors[i]);
+        guint64 wait = mirror_waiting(&s->mirrors[i]);
         guint64 number = s->mirrors[i].number;
         guint64 le = GUINT64_TO_LE(number - MIN(wait, number));
 
@@ -515,7 +467,7 @@ static gboolean on_tick(gpointer user)
         if (s->ticks % ROTATE_TICKS == 0) {
             backlog_rotate(&s->mirrors[i].backlog);
         }
-        waiting(&s->mirrors[i]); /* keeps the backlog's measure */
+        mirror_waiting(&s->mirrors[i]);
     }
     proxy_flush(p);
     return G_SOURCE_CONTINUE;
@@ -547,15 +499,8 @@ void proxy_primary_stats(Proxy *p, JsonObject *o)
     stats_put_queue(o, p->queue);
     json_object_set_int_member(o, "foreign", (gint64)s->foreign);
     for (guint i = 0; i < p->config->n_taps; i++) {
-        JsonObject *t = json_object_new();
-
-        json_object_set_int_member(t, "frames", (gint64)s->mirrors[i].number);
-        json_object_set_int_member(t, "not-sent",
-                                   (gint64)s->mirrors[i].refused);
-        json_object_set_int_member(t, "parts-sent",
-                                   (gint64)s->mirrors[i].parts);
-        stats_put_tap(t, s->mirrors[i].tap);
-        json_object_set_object_member(taps, p->config->taps[i], t);
+        json_object_set_object_member(taps, p->config->taps[i],
+                                      mirror_stats(&s->mirrors[i]));
     }
     json_object_set_object_member(o, "mirrored", taps);
 }
@@ -587,31 +532,9 @@ static gboolean open_taps(ProxyPrimary *s, GError **error)
 
     s->mirrors = g_new0(Mirror, p->config->n_taps);
     for (guint i = 0; i < p->config->n_taps; i++) {
-        Mirror *m = &s->mirrors[i];
-        const NetDev *dev = &p->devs[i];
-
-        if (!dev->master_is_bridge) {
-            g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED,
-                        "%s is on no bridge: put it on the one that leads to "
-                        "the clients (ip link set %s master BRIDGE)",
-                        dev->name, dev->name);
+        if (!mirror_open(&s->mirrors[i], p, i, error)) {
             return FALSE;
         }
-        m->proxy = p;
-        m->iface = i;
-        backlog_init(&m->backlog);
-        m->tap = net_tap_open(dev->name, NET_TAP_OUTGOING, NULL, MIRROR_RCVBUF,
-                              error);
-        if (!m->tap) {
-            return FALSE;
-        }
-        m->partial = partial_new(dev->master_name, error);
-        if (!m->partial) {
-            return FALSE;
-        }
-        proxy_add_fd(p, net_tap_fd(m->tap), read_mirror, m);
-        colo_log_info("%s: on bridge %s, MTU %u", dev->name, dev->master_name,
-                      dev->mtu);
     }
     return TRUE;
 }
@@ -708,8 +631,7 @@ void proxy_primary_stop(Proxy *p)
         colo_log_warn("%s", error->message);
     }
     for (guint i = 0; s->mirrors && i < p->config->n_taps; i++) {
-        g_clear_pointer(&s->mirrors[i].tap, net_tap_close);
-        partial_free(s->mirrors[i].partial);
+        mirror_close(&s->mirrors[i]);
     }
     g_free(s->mirrors);
     divergence_file_free(s->pcap);
