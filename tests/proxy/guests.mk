@@ -3,6 +3,7 @@
 PROXY_GUEST_TESTS = \
 	tests/proxy/test-proxy-closed \
 	tests/proxy/test-proxy-faults \
+	tests/proxy/test-proxy-parts \
 	tests/proxy/test-proxy-takeover
 check_PROGRAMS += $(PROXY_GUEST_TESTS)
 TESTS += $(PROXY_GUEST_TESTS)
@@ -15,6 +16,9 @@ tests_proxy_test_proxy_closed_LDADD = $(PROXY_GUEST_LIBS)
 tests_proxy_test_proxy_faults_SOURCES = \
 	tests/proxy/test-proxy-faults.c $(PROXY_LOAD)
 tests_proxy_test_proxy_faults_LDADD = $(PROXY_GUEST_LIBS)
+tests_proxy_test_proxy_parts_SOURCES = \
+	tests/proxy/test-proxy-parts.c $(PROXY_LOAD)
+tests_proxy_test_proxy_parts_LDADD = $(PROXY_GUEST_LIBS)
 tests_proxy_test_proxy_takeover_SOURCES = \
 	tests/proxy/test-proxy-takeover.c $(PROXY_LOAD)
 tests_proxy_test_proxy_takeover_LDADD = $(PROXY_GUEST_LIBS)
