@@ -120,7 +120,7 @@ int store_sync_view(ColoStore *s, ColoStoreView v)
 void store_make_durable(ColoStore *s)
 {
     guint64 epoch;
-    gboolean based;
+    gboolean based, none;
     guint serial;
     int r;
 
@@ -130,10 +130,12 @@ void store_make_durable(ColoStore *s)
     epoch = s->epoch;
     serial = s->serial;
     based = s->based;
+    none = s->state != COLO_STORE_STANDBY;
     g_mutex_unlock(&s->lock);
     g_mutex_unlock(&s->control);
 
-    if (store_sync_epochs(s)) {
+    /* After a reset, say, base is still written to: it is not to be trusted. */
+    if (none || store_sync_epochs(s)) {
         return;
     }
     g_mutex_lock(&s->control);

@@ -140,6 +140,7 @@ int colo_store_seal(ColoStore *s, guint64 epoch)
     s->before = s->epoch;
     s->epoch = epoch;
     s->state = COLO_STORE_STANDBY;
+    s->based = s->based && !s->direct;
     s->direct = s->lost = FALSE;
     s->index_told = FALSE; /* if that did not help, ask again */
     r = save(s);

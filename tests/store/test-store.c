@@ -231,6 +231,25 @@ static void test_reset(Fixture **fp, gconstpointer unused)
     check_filled(f, SVM, 0, 4096, 'd');
 }
 
+/* A sync that a reset overtook says nothing of what base is to become. */
+static void test_reset_and_sync(Fixture **fp, gconstpointer unused)
+{
+    Fixture *f = *fp;
+
+    g_assert_cmpint(colo_store_seal(f->s, 1), ==, 0);
+    fixture_wait_durable(f, 1);
+    g_assert_true(f->s->based);
+    g_assert_cmpint(colo_store_reset(f->s), ==, 0);
+    store_make_durable(f->s);
+    g_assert_false(f->s->based);
+    check_write(f, PVM, 0, 4096, 'a');
+    store_make_durable(f->s);
+    g_assert_false(f->s->based);
+    g_assert_cmpint(colo_store_seal(f->s, 1), ==, 0);
+    fixture_wait_durable(f, 1);
+    g_assert_true(f->s->based);
+}
+
 /* Any offset and length; the end of the disk; too far */
 static void test_bounds(Fixture **fp, gconstpointer unused)
 {
@@ -351,6 +370,7 @@ int main(int argc, char **argv)
     ADD("reboot", test_reboot);
     ADD("reboot-early", test_reboot_early);
     ADD("reset", test_reset);
+    ADD("reset-and-sync", test_reset_and_sync);
     ADD("bounds", test_bounds);
     ADD("extents", test_extents);
     ADD("durability", test_durability);
