@@ -11,7 +11,7 @@ VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 	--fair-sched=yes --suppressions=$(abs_top_srcdir)/tests/valgrind.supp
 # Those that do not race against a real process's speed, nor take minutes there
 VALGRIND_TESTS = ^tests/(test-bitmap|common/|ft/|$(VALGRIND_MORE))[^.]*$$
-VALGRIND_MORE = store/test-(index|log|sto|surv)|$(VALGRIND_LINK)
+VALGRIND_MORE = store/test-(index|log|sto|surv|fau)|$(VALGRIND_LINK)
 VALGRIND_LINK = link/test-(wire|reader|link(-faults|$$))
 
 print-tests:

@@ -144,6 +144,7 @@ int colo_store_seal(ColoStore *s, guint64 epoch)
     s->direct = s->lost = FALSE;
     s->index_told = FALSE; /* if that did not help, ask again */
     r = save(s);
+    g_cond_signal(&s->to_sync);
     open_gate(s, COLO_STORE_PRIMARY);
     return end(s, r);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The keeper: a thread for what nobody should wait for.  Logs ready for the
- * next epoch, those of the last ones taken apart, epochs brought to the disk,
- * free space watched, the owner told.
+ * next epoch, those of the last ones taken apart, free space watched, the owner
+ * told.  The syncer: one that brings epochs to the disk, which takes as long as
+ * that does; no checkpoint should find no log ready for that.
  */
 #include "blockrep/store/store-priv.h"
 #include "colo/log.h"
@@ -164,7 +165,6 @@ StoreLayer *store_take_spare(ColoStore *s)
 
     g_assert(s->spares->len);
     log = g_ptr_array_steal_index(s->spares, 0);
-    g_cond_broadcast(&s->changed); /* the keeper makes another */
     return store_layer_new(log);
 }
 
@@ -254,7 +254,7 @@ static void send_event(ColoStore *s, StoreEvent *e)
 }
 
 /* With the lock, which is given up for work.  FALSE: there is none. */
-static gboolean work(ColoStore *s, gint64 *next_sync)
+static gboolean work(ColoStore *s)
 {
     StoreEvent *event;
     StoreLayer *dead;
@@ -278,13 +278,6 @@ static gboolean work(ColoStore *s, gint64 *next_sync)
         dead = g_ptr_array_remove_index_fast(s->dead, 0);
         g_mutex_unlock(&s->lock);
         bury(s, dead);
-    } else if (s->durable < s->epoch && !s->error && !s->quit &&
-               s->state == COLO_STORE_STANDBY &&
-               g_get_monotonic_time() >= *next_sync) {
-        g_mutex_unlock(&s->lock);
-        store_make_durable(s);
-        *next_sync = g_get_monotonic_time() +
-                     (gint64)store_sync_ms * G_TIME_SPAN_MILLISECOND;
     } else {
         return FALSE;
     }
@@ -295,14 +288,14 @@ static gboolean work(ColoStore *s, gint64 *next_sync)
 static gpointer keep(gpointer user)
 {
     ColoStore *s = user;
-    gint64 next_sync = 0, next_look = 0;
+    gint64 next_look = 0;
     gboolean gave_back = FALSE;
 
     g_mutex_lock(&s->lock);
     while (!s->quit || s->dead->len || !g_queue_is_empty(&s->events)) {
         gint64 now, until;
 
-        if (work(s, &next_sync)) {
+        if (work(s)) {
             continue;
         }
         now = g_get_monotonic_time();
@@ -323,11 +316,31 @@ static gpointer keep(gpointer user)
         }
         until = s->full ? next_look
                         : now + STORE_SPACE_MS * G_TIME_SPAN_MILLISECOND;
-        if (s->durable < s->epoch && s->state == COLO_STORE_STANDBY &&
-            !s->error) {
-            until = MIN(until, MAX(next_sync, now));
-        }
         g_cond_wait_until(&s->changed, &s->lock, until);
+    }
+    g_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+static gpointer bring_to_disk(gpointer user)
+{
+    ColoStore *s = user;
+    gint64 next = 0;
+
+    g_mutex_lock(&s->lock);
+    while (!s->quit) {
+        if (s->durable >= s->epoch || s->error ||
+            s->state != COLO_STORE_STANDBY) {
+            g_cond_wait(&s->to_sync, &s->lock);
+        } else if (g_get_monotonic_time() < next) {
+            g_cond_wait_until(&s->to_sync, &s->lock, next);
+        } else {
+            g_mutex_unlock(&s->lock);
+            store_make_durable(s);
+            next = g_get_monotonic_time() +
+                   (gint64)store_sync_ms * G_TIME_SPAN_MILLISECOND;
+            g_mutex_lock(&s->lock);
+        }
     }
     g_mutex_unlock(&s->lock);
     return NULL;
@@ -335,14 +348,17 @@ static gpointer keep(gpointer user)
 
 void store_keeper_start(ColoStore *s)
 {
+    s->syncer = g_thread_new("store-syncer", bring_to_disk, s);
     s->keeper = g_thread_new("store-keeper", keep, s);
 }
 
 void store_keeper_stop(ColoStore *s)
 {
+    if (s->syncer) {
+        g_thread_join(g_steal_pointer(&s->syncer));
+    }
     if (s->keeper) {
-        g_thread_join(s->keeper);
-        s->keeper = NULL;
+        g_thread_join(g_steal_pointer(&s->keeper));
     }
     for (guint i = 0; i < s->spares->len; i++) {
         remove_log(s, s->spares->pdata[i]);

@@ -53,6 +53,7 @@ void store_state_close(StoreState *f)
 
 StoreState *store_state_create(int folder, guint64 base_size, GError **error)
 {
+    g_autofree guint8 *zeroes = g_malloc0(RING_BLOCKS * COLO_STORE_BLOCK);
     guint8 h[STORE_HEADER];
     StoreState *f;
     int fd, r;
@@ -77,6 +78,11 @@ StoreState *store_state_create(int folder, guint64 base_size, GError **error)
         r = ftruncate(fd, (off_t)(RING_BLOCKS + 1) * COLO_STORE_BLOCK);
     }
     r = r < 0 ? -errno : store_pwrite(fd, h, sizeof(h), 0);
+    /* Blocks that were written need no change of the file's own data when they
+     * are brought to the disk. */
+    r = r ? r
+          : store_pwrite(fd, zeroes, RING_BLOCKS * COLO_STORE_BLOCK,
+                         COLO_STORE_BLOCK);
     if (!r && (fsync(fd) < 0 ||
                renameat(folder, STATE_NEW, folder, STORE_STATE_NAME) < 0 ||
                fsync(folder) < 0)) {

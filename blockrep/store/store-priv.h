@@ -16,7 +16,7 @@
 #include "blockrep/store/statefile.h"
 
 enum {
-    STORE_SPARES = 4,      /* logs kept ready */
+    STORE_SPARES = 8,      /* logs kept ready, at most */
     STORE_SPACE_MS = 1000, /* a full file system is looked at this often */
 };
 /* Epochs are made durable, and merged, this often at most; tests hurry. */
@@ -62,12 +62,13 @@ struct ColoStore {
     int folder, lock_fd;
     StoreState *statefile;
     guint8 boot[STORE_BOOT_ID];
-    GThread *keeper, *merger;
+    GThread *keeper, *syncer, *merger;
 
     GMutex control;
 
     GMutex lock;
     GCond changed; /* of anything here that somebody waits for */
+    GCond to_sync; /* there is an epoch, or quit */
     guint waiters; /* for writes to end */
     guint users;   /* requests under way */
     ColoStoreState state;
@@ -137,7 +138,8 @@ void store_keeper_start(ColoStore *s);
 void store_keeper_stop(ColoStore *s);
 /* With control, without lock: there is a spare log after.  0 or -errno */
 int store_need_spare(ColoStore *s);
-/* With both, after that: a layer to write to. */
+/* With both, after that: a layer to write to.  The caller broadcasts changed
+ * when it is done: the keeper makes another. */
 StoreLayer *store_take_spare(ColoStore *s);
 /* With the lock: the keeper tells the owner. */
 void store_tell(ColoStore *s, const char *what, const char *fmt, ...)

@@ -88,6 +88,7 @@ static void store_free(ColoStore *s)
     g_mutex_clear(&s->control);
     g_mutex_clear(&s->lock);
     g_cond_clear(&s->changed);
+    g_cond_clear(&s->to_sync);
     g_free(s->error);
     g_free(s->merge_error);
     g_free(s->base_path);
@@ -109,6 +110,7 @@ ColoStore *colo_store_open(const ColoStoreOptions *o, GError **error)
     g_mutex_init(&s->control);
     g_mutex_init(&s->lock);
     g_cond_init(&s->changed);
+    g_cond_init(&s->to_sync);
     g_queue_init(&s->events);
     s->sealed = g_ptr_array_new();
     s->pending = g_ptr_array_new();
@@ -135,6 +137,7 @@ void colo_store_close(ColoStore *s)
     g_mutex_lock(&s->lock);
     s->quit = TRUE;
     g_cond_broadcast(&s->changed);
+    g_cond_signal(&s->to_sync);
     while (s->users) {
         g_cond_wait(&s->changed, &s->lock);
     }

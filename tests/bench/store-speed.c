@@ -19,7 +19,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MIB = 1 << 20, SMALL = 4096, MAX_ROUNDS = 99, ALIGN = 4096 };
+enum {
+    MIB = 1 << 20,
+    SMALL = 4096,
+    MAX_ROUNDS = 99,
+    ALIGN = 4096,
+    CHECKPOINTS = 200
+};
 
 typedef enum {
     WRITE_NEW_1M,
@@ -30,13 +36,12 @@ typedef enum {
     READ_BASE_1M,
     READ_BASE_4K,
     WRITE_NEW_4K,
-    SEAL,
     OPS,
 } Op;
 
 static const char *const names[OPS] = {
-    "write_new_1m", "write_again_1m", "write_again_4k", "read_1m", "read_4k",
-    "read_base_1m", "read_base_4k",   "write_new_4k",   "seal_ms",
+    "write_new_1m", "write_again_1m", "write_again_4k", "read_1m",
+    "read_4k",      "read_base_1m",   "read_base_4k",   "write_new_4k",
 };
 
 typedef struct Bench {
@@ -49,8 +54,9 @@ typedef struct Bench {
     guint32 *order; /* of the small blocks */
     guint round;
     guint64 epoch;
-    double mb_s[2][OPS][MAX_ROUNDS]; /* plain, store */
-    double cpu[2][OPS][MAX_ROUNDS];  /* MB in a second of this thread's */
+    double seal_ms[CHECKPOINTS], load_ms[CHECKPOINTS]; /* of the last round */
+    double mb_s[2][OPS][MAX_ROUNDS];                   /* plain, store */
+    double cpu[2][OPS][MAX_ROUNDS]; /* MB in a second of this thread's */
 } Bench;
 
 static void die(const char *what)
@@ -134,17 +140,38 @@ static void plain_round(Bench *b)
 
 static void seal(Bench *b, guint64 epoch)
 {
-    gint64 start = g_get_monotonic_time();
-
-    if (colo_store_seal(b->s, epoch)) {
+    if (colo_store_seal(b->s, epoch) || colo_store_load(b->s, epoch) ||
+        colo_store_merge(b->s)) {
         die("seal");
     }
-    if (epoch == 2) {
-        b->mb_s[1][SEAL][b->round] =
-            (double)(g_get_monotonic_time() - start) / 1e3;
-    }
-    if (colo_store_load(b->s, epoch) || colo_store_merge(b->s)) {
-        die("merge");
+}
+
+static double ms_since(gint64 start)
+{
+    return (double)(g_get_monotonic_time() - start) / 1e3;
+}
+
+/* Checkpoints while the ones before are brought to the disk and merged */
+static void run_checkpoints(Bench *b)
+{
+    guint32 blocks = MIN(4096, b->mib * (MIB / SMALL)), at = 0;
+
+    for (guint i = 0; i < CHECKPOINTS; i++) {
+        gint64 start;
+
+        for (guint32 n = 0; n < blocks / 2; n++, at++) {
+            one(b, TRUE, SMALL, (guint64)b->order[at % blocks] * SMALL);
+        }
+        start = g_get_monotonic_time();
+        if (colo_store_seal(b->s, ++b->epoch)) {
+            die("seal");
+        }
+        b->seal_ms[i] = ms_since(start);
+        start = g_get_monotonic_time();
+        if (colo_store_load(b->s, b->epoch)) {
+            die("load");
+        }
+        b->load_ms[i] = ms_since(start);
     }
 }
 
@@ -216,6 +243,8 @@ static void store_round(Bench *b)
     close_store(b);
     open_store(b);
     run(b, WRITE_NEW_4K, TRUE, SMALL);
+    b->epoch = 1;
+    run_checkpoints(b);
     close_store(b);
 }
 
@@ -235,7 +264,7 @@ static double median(double *values, guint n)
 static void report(Bench *b, guint rounds)
 {
     printf("{\"mib\": %u, \"rounds\": %u", b->mib, rounds);
-    for (Op op = 0; op < SEAL; op++) {
+    for (Op op = 0; op < OPS; op++) {
         double plain = median(b->mb_s[0][op], rounds);
         double store = median(b->mb_s[1][op], rounds);
         double cpu =
@@ -245,8 +274,10 @@ static void report(Bench *b, guint rounds)
                "\"ratio\": %.2f, \"cpu_ratio\": %.2f}",
                names[op], store, plain, store / plain, cpu);
     }
-    printf(",\n \"%s\": %.3f}\n", names[SEAL],
-           median(b->mb_s[1][SEAL], rounds));
+    printf(",\n \"seal_ms\": {\"p50\": %.3f", median(b->seal_ms, CHECKPOINTS));
+    printf(", \"max\": %.3f}", b->seal_ms[CHECKPOINTS - 1]);
+    printf(",\n \"load_ms\": {\"p50\": %.3f", median(b->load_ms, CHECKPOINTS));
+    printf(", \"max\": %.3f}}\n", b->load_ms[CHECKPOINTS - 1]);
 }
 
 int main(int argc, char **argv)
