@@ -3,7 +3,7 @@
 # coloctl disk: stores of all states, damaged ones, ones in use, and merges that
 # are killed; what qemu-img finds in the image is what the guest saw.
 . "$COLO_SRCDIR/tests/functions.sh"
-requires qemu-img qemu-io
+requires qemu-img qemu-io prlimit
 
 mib=1048576
 size=64
@@ -200,11 +200,9 @@ dies()
     cp "$TESTDIR/begun" "$img" && cp -a "$TESTDIR/begun.colo" "$img.colo" ||
         return 1
     dies_status=0
-    (
-        ulimit -c 0
-        ulimit -f $(($1 / 512))
-        exec coloctl disk merge "$img"
-    ) >"$TESTDIR/dies.out" 2>&1 || dies_status=$?
+    # Not ulimit -f: shells differ in its unit
+    prlimit --core=0 --fsize="$1" coloctl disk merge "$img" \
+        >"$TESTDIR/dies.out" 2>&1 || dies_status=$?
     [ $dies_status -gt 128 ] || {
         echo "exit status $dies_status"
         cat "$TESTDIR/dies.out"
