@@ -3,10 +3,12 @@
 #include <config.h>
 
 #include "colo/options.h"
+#include "colo/names.h"
 #include "colo/sockaddr.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A key file is small; a device or a mistaken image is not read whole. */
 enum { MAX_FILE = 1024 * 1024 };
@@ -207,7 +209,7 @@ static gboolean set_from_file(const ColoOption *opt, GKeyFile *file,
 }
 
 static gboolean read_file(const ColoOptions *o, const char *path,
-                          GError **error)
+                          gboolean need_group, GError **error)
 {
     g_autoptr(GKeyFile) file = g_key_file_new();
     g_autofree char *text = NULL;
@@ -217,14 +219,14 @@ static gboolean read_file(const ColoOptions *o, const char *path,
 
     if (!f) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
-                    "cannot open --config %s: %m", path);
+                    "cannot open the configuration file %s: %m", path);
         return FALSE;
     }
     text = g_malloc(MAX_FILE);
     len = fread(text, 1, MAX_FILE, f);
     if (ferror(f) || len == MAX_FILE) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
-                    "cannot read --config %s: %s", path,
+                    "cannot read the configuration file %s: %s", path,
                     len == MAX_FILE ? "the file is too large" : "read error");
         fclose(f);
         return FALSE;
@@ -235,6 +237,9 @@ static gboolean read_file(const ColoOptions *o, const char *path,
         return FALSE;
     }
     keys = g_key_file_get_keys(file, o->program, NULL, NULL);
+    if (!keys && !need_group) {
+        return TRUE;
+    }
     if (!keys) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
                     "%s: there is no group [%s]", path, o->program);
@@ -262,6 +267,27 @@ static gboolean read_file(const ColoOptions *o, const char *path,
         }
     }
     return TRUE;
+}
+
+static gboolean read_files(const ColoOptions *o, const char *named,
+                           GError **error)
+{
+    const char *dir = g_getenv("COLO_CONFIG_DIR"), *name = NULL;
+    g_autofree char *path = NULL;
+
+    if (named) {
+        return read_file(o, named, TRUE, error);
+    }
+    if (!o->own_file) {
+        return TRUE;
+    }
+    name = *(char *const *)find(o, "name")->value;
+    if (name && !colo_name_is_valid(name)) {
+        return TRUE; /* the program says so */
+    }
+    path = g_strdup_printf("%s/%s.conf", dir ? dir : CONFIGDIR,
+                           name ? name : "vm0");
+    return access(path, F_OK) != 0 || read_file(o, path, FALSE, error);
 }
 
 static GOptionContext *make_context(Parse *p)
@@ -326,7 +352,7 @@ int colo_options_parse(const ColoOptions *o, int *argc, char ***argv)
     } else if (p.version) {
         printf("%s (%s) %s\n", o->program, PACKAGE_NAME, PACKAGE_VERSION);
         code = 0;
-    } else if (p.config && !read_file(o, p.config, &error)) {
+    } else if (!read_files(o, p.config, &error)) {
         code = colo_options_wrong(o, "%s", error->message);
     } else if (!o->words && *argc > 1) {
         code = colo_options_wrong(o, "unexpected argument %s", (*argv)[1]);

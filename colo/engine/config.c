@@ -118,6 +118,7 @@ ColoConfig *colo_config_parse(int argc, char **argv)
         .summary = "Fault tolerance for a running QEMU: keeps a second VM an "
                    "exact copy of it.",
         .list = list,
+        .own_file = TRUE,
     };
 
     c->delay_ms = 20000;

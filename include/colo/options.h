@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Options of a program: a table, read from the command line and from the
- * key file named by --config.
+ * key file named by --config, or the VM's own.
  *
  * A key in the file is the long option without its dashes, in the group
  * named like the program; other groups are other programs' business.  What
@@ -49,6 +49,9 @@ typedef struct ColoOptions {
     const char *summary;    /* what the program is for */
     gboolean words;         /* words that are no options stay in argv */
     const ColoOption *list; /* ends with a NULL name */
+    gboolean own_file;      /* without --config read the VM's, if there is one:
+                               NAME.conf in $COLO_CONFIG_DIR or CONFIGDIR, by
+                               the option "name" (vm0); its group may miss */
 } ColoOptions;
 
 /*

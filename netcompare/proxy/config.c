@@ -118,6 +118,7 @@ ProxyConfig *proxy_config_parse(int argc, char **argv)
         .summary = "Compares what both guests of a pair send: identical output "
                    "is released, a difference makes a checkpoint.",
         .list = list,
+        .own_file = TRUE,
     };
     int status;
 

@@ -153,6 +153,40 @@ static void refused(const char *line, const char *text)
     }
 }
 
+/* The VM's own file: only where it is and has something for us. */
+static void test_own_file(void)
+{
+    static const char *const texts[] = {"[prog]\ndelay=30\nmode=off\n",
+                                        "[other]\ndelay=30\n"};
+    g_autofree char *dir = g_dir_make_tmp("colo-options-XXXXXX", NULL);
+    g_autofree char *vm0 = g_build_filename(dir, "vm0.conf", NULL);
+    g_autofree char *vm7 = g_build_filename(dir, "vm7.conf", NULL);
+    g_autofree char *named = g_strdup_printf("--config %s", vm7);
+
+    g_setenv("COLO_CONFIG_DIR", dir, TRUE);
+    options.own_file = TRUE;
+    g_assert_cmpint(parse("--mode colo", NULL), ==, -1);
+    g_assert_cmpint(delay, ==, 7);
+    g_file_set_contents(vm0, texts[0], -1, NULL);
+    g_file_set_contents(vm7, texts[1], -1, NULL);
+    g_assert_cmpint(parse("--mode colo", NULL), ==, -1);
+    g_assert_cmpint(delay, ==, 30);
+    g_assert_cmpint(mode, ==, 0);
+    g_assert_cmpint(parse("--name vm7", NULL), ==, -1);
+    g_assert_cmpint(delay, ==, 7);
+    g_assert_cmpint(parse("--name ../vm0", NULL), ==, -1);
+    g_assert_cmpint(delay, ==, 7);
+    refused(named, "there is no group [prog]");
+    g_file_set_contents(vm0, "[prog]\ndelay=x\n", -1, NULL);
+    refused("--mode colo", vm0);
+    options.own_file = FALSE;
+    g_assert_cmpint(parse("--mode colo", NULL), ==, -1);
+    g_unlink(vm0);
+    g_unlink(vm7);
+    g_rmdir(dir);
+    g_unsetenv("COLO_CONFIG_DIR");
+}
+
 static void test_wrong_line(void)
 {
     refused("--nonsense", "Unknown option --nonsense");
@@ -169,7 +203,7 @@ static void test_wrong_line(void)
     refused("--heartbeat a:1 --heartbeat b", "invalid address \"b\"");
     refused("word", "unexpected argument word");
     refused("--config /does/not/exist",
-            "cannot open --config /does/not/exist: No such file");
+            "cannot open the configuration file /does/not/exist: No such");
     refused("--config /dev/zero", "too large");
 }
 
@@ -236,6 +270,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/options/command-line", test_command_line);
     g_test_add_func("/options/file", test_file);
+    g_test_add_func("/options/own-file", test_own_file);
     g_test_add_func("/options/wrong-line", test_wrong_line);
     g_test_add_func("/options/wrong-file", test_wrong_file);
     g_test_add_func("/options/words", test_words);
