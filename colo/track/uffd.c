@@ -175,13 +175,17 @@ static gboolean uffd_arm(ColoTracker *t, GError **error)
 /* Pages that changed although no scan could see it. */
 static void settle(UffdTracker *u)
 {
-    gsize page = 0, n, run;
-    gboolean data;
+    gsize page = 0, n, run, extent_end = 0;
+    gboolean data = FALSE;
 
+    /* Many short runs in a long extent: it is looked for once. */
     while ((n = colo_bitmap_next_run(u->unsettled, page, G_MAXSIZE, &page))) {
         for (gsize end = page + n; page < end; page += run) {
-            run = MIN(colo_ram_extents_run(u->extents, page, &data),
-                      end - page);
+            if (page >= extent_end) {
+                extent_end =
+                    page + colo_ram_extents_run(u->extents, page, &data);
+            }
+            run = MIN(extent_end, end) - page;
             if (data) {
                 colo_page_hash_diff(u->copies, page, run,
                                     colo_track_page(&u->common, page),
