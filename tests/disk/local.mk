@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Disks of real guests.
 DISK_GUEST_TESTS = \
+	tests/disk/test-disk-faults \
+	tests/disk/test-disk-seed \
 	tests/disk/test-disk-takeover
 check_PROGRAMS += $(DISK_GUEST_TESTS)
 TESTS += $(DISK_GUEST_TESTS)
 
 DISK_LOAD = tests/disk/disk.h tests/disk/disk.c $(PROXY_LOAD)
+tests_disk_test_disk_faults_SOURCES = tests/disk/test-disk-faults.c $(DISK_LOAD)
+tests_disk_test_disk_faults_LDADD = $(PROXY_GUEST_LIBS)
+tests_disk_test_disk_seed_SOURCES = tests/disk/test-disk-seed.c $(DISK_LOAD)
+tests_disk_test_disk_seed_LDADD = $(PROXY_GUEST_LIBS)
 tests_disk_test_disk_takeover_SOURCES = \
 	tests/disk/test-disk-takeover.c $(DISK_LOAD)
 tests_disk_test_disk_takeover_LDADD = $(PROXY_GUEST_LIBS)

@@ -6,7 +6,7 @@
  *   open: every session has had an answer
  *   mark: after SIGUSR1, when every session has been answered a request made
  *         after it; figures since the mark before
- *   end:  figures of the whole run
+ *   end:  figures of the whole run; records that were sent are answered
  *
  * Exit status 1 if a byte was wrong or a connection was lost.
  */
@@ -101,7 +101,8 @@ static void parse(int argc, char **argv)
         fail("which sessions?");
     }
     if (o.size < 0 || o.size > (gint64)SERVICE_SIZE_MAX || o.pace_ms < 0 ||
-        o.exchanges < 0 || o.port < 1 || o.port > 65535 || o.stall_s < 1 || seconds < 0 || limit < 1) {
+        o.exchanges < 0 || o.port < 1 || o.port > 65535 || o.stall_s < 1 ||
+        seconds < 0 || limit < 1) {
         fail("a number is out of range");
     }
     o.v4 = !family || !strcmp(family, "4") || !strcmp(family, "both");
@@ -240,17 +241,33 @@ static gboolean take_signals(Load *l, int signals, gboolean *want_mark)
     return TRUE;
 }
 
+/* Somebody will count: what is on the disk shall be known. */
+static gboolean waits_for_records(const Load *l)
+{
+    for (guint i = 0; i < l->sessions->len; i++) {
+        const Session *s = l->sessions->pdata[i];
+
+        if (s->kind == KIND_RECORD && s->state == STATE_WAITING) {
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
 static void run(Load *l, int signals)
 {
-    gint64 end = l->begun_us + (gint64)(seconds ? MIN(seconds, limit) : limit) *
-                                   G_USEC_PER_SEC;
+    gint64 limit_us = l->begun_us + (gint64)limit * G_USEC_PER_SEC;
+    gint64 end = seconds ? MIN(limit_us, l->begun_us + (gint64)seconds *
+                                                           G_USEC_PER_SEC)
+                         : limit_us;
     gint64 last = l->begun_us;
     gboolean want_mark = FALSE;
     struct epoll_event events[256];
 
     l->marking = TRUE; /* for "open" */
     for (;;) {
-        gint64 next = MIN(tick(l), end), now = g_get_monotonic_time();
+        gint64 next = MIN(tick(l), l->ending ? limit_us : end);
+        gint64 now = g_get_monotonic_time();
         int n;
 
         if (l->marking && all_marked(l)) {
@@ -262,6 +279,9 @@ static void run(Load *l, int signals)
             continue;
         }
         if (now >= end || l->over == l->sessions->len) {
+            l->ending = TRUE;
+        }
+        if (l->ending && (now >= limit_us || !waits_for_records(l))) {
             return;
         }
         n = epoll_wait(l->epoll, events, G_N_ELEMENTS(events),
@@ -270,7 +290,7 @@ static void run(Load *l, int signals)
             if (events[i].data.ptr) {
                 session_ready(events[i].data.ptr, events[i].events);
             } else if (!take_signals(l, signals, &want_mark)) {
-                return;
+                l->ending = TRUE;
             }
         }
     }

@@ -329,7 +329,8 @@ gint64 session_tick(Session *s, gint64 now)
 {
     gint64 stall = s->since_us + (gint64)s->load->o.stall_s * G_USEC_PER_SEC;
 
-    if (s->state == STATE_OVER) {
+    if (s->state == STATE_OVER ||
+        (s->state == STATE_IDLE && s->load->ending)) {
         return G_MAXINT64;
     }
     if (s->state == STATE_IDLE) {

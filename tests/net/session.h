@@ -102,6 +102,7 @@ struct Load {
     guint marks;
     gboolean marking; /* some sessions are not marked yet */
     gboolean opened;  /* every session has had an answer */
+    gboolean ending;  /* only answers are waited for */
     guint over;       /* sessions */
     int save_fd;
     guint8 *pattern;

@@ -23,6 +23,33 @@ static char *fence_command(const RigSide *s)
         peer->pid_file);
 }
 
+/* The options of a command line become keys, but those of the mission's. */
+static void move_to_file(const RigSide *s, GPtrArray *argv)
+{
+    g_autofree char *path = g_build_filename(s->dir, "vm0.conf", NULL);
+    g_autoptr(GKeyFile) file = g_key_file_new();
+
+    for (guint i = 1; i < argv->len; i++) {
+        const char *key = (char *)argv->pdata[i] + 2;
+        const char *value = "true";
+        g_autofree char *before = NULL, *all = NULL;
+
+        if (i + 1 < argv->len && !g_str_has_prefix(argv->pdata[i + 1], "--")) {
+            value = argv->pdata[++i];
+        }
+        before = g_key_file_get_value(file, "colod", key, NULL);
+        all = before ? g_strconcat(before, ";", value, NULL) : g_strdup(value);
+        g_key_file_set_value(file, "colod", key, all);
+    }
+    g_key_file_remove_key(file, "colod", "secondary", NULL);
+    g_key_file_remove_key(file, "colod", "nbd", NULL);
+    if (!g_key_file_save_to_file(file, path, NULL)) {
+        rig_die("cannot write %s", path);
+    }
+    g_ptr_array_set_size(argv, 0);
+    rig_add(argv, "colod --secondary --nbd :" RIG_NBD_PORT);
+}
+
 void rig_spawn_colod(RigSide *s)
 {
     const RigOptions *o = &s->rig->o;
@@ -31,6 +58,7 @@ void rig_spawn_colod(RigSide *s)
     g_autofree char *repl = rig_address(standby, "repl");
     g_autofree char *hb = rig_address(standby, "hb");
     g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
+    g_autofree char *config = g_strdup(g_getenv("COLO_CONFIG_DIR"));
 
     rig_add(argv,
             "colod --debug --name vm0 --qmp %s --state-dir %s "
@@ -50,15 +78,27 @@ void rig_spawn_colod(RigSide *s)
             g_ptr_array_add(argv, fence_command(s));
         }
     }
-    if (o->disk_mib) {
-        rig_add(argv, s->primary ? "--disk vda" : "--nbd :" RIG_NBD_PORT
-                                                 " --disk vda=%s",
-                s->disk);
+    if (o->disk_mib && s->primary) {
+        rig_add(argv, "--disk %s", o->disk);
+    } else if (o->disk_mib) {
+        rig_add(argv, "--nbd :" RIG_NBD_PORT " --disk %s=%s", o->disk, s->disk);
+        if (o->disk_folder) {
+            rig_add(argv, "--disk-folder %s", o->disk_folder);
+        }
     }
     rig_add(argv, "--tracker %s %s", o->tracker ? o->tracker : "auto",
             o->colod ? o->colod : "");
+    if (o->configured && !s->primary) {
+        move_to_file(s, argv);
+        g_setenv("COLO_CONFIG_DIR", s->dir, TRUE);
+    }
     g_ptr_array_add(argv, NULL);
     s->colod = rig_spawn(s->ns, s->log, (char **)argv->pdata);
+    if (config) {
+        g_setenv("COLO_CONFIG_DIR", config, TRUE);
+    } else {
+        g_unsetenv("COLO_CONFIG_DIR");
+    }
 }
 
 void rig_connect_colod(RigSide *s)

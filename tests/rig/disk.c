@@ -59,9 +59,11 @@ void rig_add_disk(const RigSide *s, GPtrArray *argv)
                 "cache.direct=%s,discard=unmap",
                 s->disk, direct, direct);
     } else {
-        rig_add(argv, "-blockdev driver=nbd,node-name=vda,reconnect-delay=60,"
-                      "server.type=inet,server.host=127.0.0.1,"
-                      "server.port=" RIG_NBD_PORT ",export=vda/secondary");
+        rig_add(argv,
+                "-blockdev driver=nbd,node-name=vda,reconnect-delay=60,"
+                "server.type=inet,server.host=127.0.0.1,"
+                "server.port=" RIG_NBD_PORT ",export=%s/secondary",
+                s->rig->o.disk);
     }
     rig_add(argv, "-device virtio-blk-pci,drive=vda,id=disk0");
 }

@@ -57,7 +57,7 @@ void rig_start_qemu(RigSide *s)
                       "mac=52:54:00:77:03:64,romfile=");
     }
     if (o->disk_mib) {
-        rig_add_disk(s, argv);
+        (o->add_disk ? o->add_disk : rig_add_disk)(s, argv);
     }
     g_ptr_array_add(argv, g_strdup("-append"));
     if (o->linux_guest) {

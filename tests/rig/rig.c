@@ -160,6 +160,7 @@ Rig *rig_new(const RigOptions *o)
 
     r->o = *o;
     r->o.machine = o->machine ? o->machine : "pc";
+    r->o.disk = o->disk ? o->disk : "vda";
     r->o.smp = o->smp ? o->smp : 1;
     r->o.ram_mib = o->ram_mib ? o->ram_mib : o->linux_guest ? 96 : 64;
     r->o.delay_ms = o->delay_ms ? o->delay_ms : 20000;

@@ -41,6 +41,8 @@ typedef struct RigEvent {
     gint64 time_us;   /* the sender's clock, UNIX epoch */
 } RigEvent;
 
+typedef struct RigSide RigSide;
+
 /* A QMP connection that remembers every event. */
 typedef struct RigQmp {
     ColoQmpClient *client; /* NULL: not connected, or broken */
@@ -50,7 +52,7 @@ typedef struct RigQmp {
 typedef struct Rig Rig;
 
 /* One host with what runs on it. */
-typedef struct RigSide {
+struct RigSide {
     Rig *rig;
     const char *name; /* pri, sec */
     int number;       /* last byte of its addresses */
@@ -63,7 +65,7 @@ typedef struct RigSide {
     RigQmp ctl; /* to colod */
     RigQmp px;  /* to colo-proxy */
     RigQmp mon; /* to QEMU: the operator's own monitor */
-} RigSide;
+};
 
 typedef struct RigOptions {
     const char *machine;  /* pc */
@@ -83,6 +85,13 @@ typedef struct RigOptions {
     const char *colod;    /* more options for both colods; NULL */
     gboolean net;         /* a lan and proxies; linux_guest with it */
     guint disk_mib;       /* of the guest's disk; linux_guest with it */
+    const char *disk;     /* its name: vda */
+    const char *disk_folder; /* --disk-folder of the secondary's colod; NULL */
+    /* QEMU's options for it in place of rig_add_disk()'s; NULL */
+    void (*add_disk)(const RigSide *s, GPtrArray *argv);
+    /* The secondary's colod is "colod --secondary --nbd :8889", the rest of
+       its options is in the VM's configuration file */
+    gboolean configured;
     const char *proxy;    /* more options for both proxies; NULL */
     gboolean fail_closed; /* of the primary's colod and proxy */
 } RigOptions;
