@@ -9,7 +9,7 @@
  * process with connections that stay, for which a request is next to nothing:
  * so what is measured is the network's part, and the worst case.
  */
-#include "tests/bench/bench.h"
+#include "tests/bench/service-disk.h"
 
 #include <math.h>
 
@@ -18,7 +18,7 @@
 #define HTTPD      "--port " HTTPD_PORT " --fresh "
 
 static int seconds = 20, interval, ram = 128;
-static gboolean diverge, httpd;
+static gboolean diverge, httpd, disk;
 static char *mode, *server;
 
 static const GOptionEntry entries[] = {
@@ -33,6 +33,8 @@ static const GOptionEntry entries[] = {
      "httpd or own (httpd; with --diverge own)", "NAME"},
     {"diverge", 0, 0, G_OPTION_ARG_NONE, &diverge,
      "request what differs in each guest", NULL},
+    {"disk", 0, 0, G_OPTION_ARG_NONE, &disk,
+     "measure the guest's disk instead of its network", NULL},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
@@ -158,6 +160,10 @@ int main(int argc, char **argv)
     o.delay_ms = interval ? (guint)interval : o.periodic ? 50 : 20000;
     o.ram_mib = (guint)ram;
 
+    if (disk) {
+        service_disk(&o, seconds);
+        return 0;
+    }
     r = rig_new(&o);
     rig_start_qemu(&r->pri);
     rig_wait_boot(&r->pri);
