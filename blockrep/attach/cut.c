@@ -21,7 +21,6 @@
 #define EXPORT_SIZE 4096
 #define REQUEST     512 /* bytes, padded with NUL */
 #define SESSION_MAX 64
-#define RETRY_US    (200 * 1000)
 
 struct ColoDiskCut {
     gatomicrefcount refs; /* the owner's and the thread's */
@@ -85,11 +84,14 @@ static struct nbd_handle *look(ColoDiskCut *c, GError **error)
     gint64 deadline = g_get_monotonic_time() + c->peer->hang_us;
     struct nbd_handle *h = nbd_link_open(c->peer, c->wake, deadline, error);
 
-    if (h && (!nbd_link_go(c->peer, h, c->wake, EXPORT, deadline, error))) {
-        nbd_close(h);
+    if (!h || !nbd_link_go(c->peer, h, c->wake, EXPORT, deadline, error)) {
+        nbd_link_explain(c->peer, error);
+        if (h) {
+            nbd_close(h);
+        }
         return NULL;
     }
-    if (h && nbd_get_size(h) != EXPORT_SIZE) {
+    if (nbd_get_size(h) != EXPORT_SIZE) {
         g_set_error(error, COLO_DISK_ERROR, COLO_DISK_ERROR_REFUSED,
                     "NBD server %s: its export " EXPORT " is not ours: start "
                     "it by colod --secondary --nbd",
@@ -125,7 +127,7 @@ static gpointer cut_thread(gpointer data)
             struct nbd_handle *h = look(c, &error);
 
             hand_over(c, h, error);
-            wait = h ? -1 : RETRY_US / 1000;
+            wait = h ? -1 : (int)(nbd_link_pause(error) / 1000);
         }
         g_poll(&p, 1, wait);
         silence(c->wake);

@@ -9,6 +9,7 @@
 G_DEFINE_QUARK(colo - disk - error - quark, colo_disk_error)
 
 #define PSK_FILE "keys.psk"
+#define CLOSED   "it closed the connection"
 
 static ColoAddr *copy_addr(const ColoAddr *a)
 {
@@ -96,9 +97,33 @@ gboolean nbd_link_error(const NbdPeer *p, struct nbd_handle *h,
     const char *text = h && nbd_aio_is_closed(h) > 0 ? NULL : nbd_get_error();
 
     g_set_error(error, COLO_DISK_ERROR, COLO_DISK_ERROR_GONE,
-                "NBD server %s: %s: %s", p->text, what,
-                text ? text : "it closed the connection");
+                "NBD server %s: %s: %s", p->text, what, text ? text : CLOSED);
     return FALSE;
+}
+
+void nbd_link_explain(const NbdPeer *p, GError **error)
+{
+    const char *text = (*error)->message;
+
+    if ((p->psk || p->certificates) &&
+        g_error_matches(*error, COLO_DISK_ERROR, COLO_DISK_ERROR_GONE) &&
+        (strstr(text, "gnutls") || strstr(text, "TLS") ||
+         strstr(text, CLOSED))) {
+        (*error)->code = COLO_DISK_ERROR_REFUSED;
+        g_prefix_error(error, "%s",
+                       p->psk ? "TLS: --tls-psk of both sides must have the "
+                                "same key: "
+                              : "TLS: --tls-certificates of both sides must be "
+                                "of one authority, the secondary's for its "
+                                "address: ");
+    }
+}
+
+gint64 nbd_link_pause(const GError *error)
+{
+    return g_error_matches(error, COLO_DISK_ERROR, COLO_DISK_ERROR_REFUSED)
+               ? NBD_REFUSED_US
+               : NBD_RETRY_US;
 }
 
 static gboolean link_timeout(const NbdPeer *p, const char *what, GError **error)
@@ -241,6 +266,15 @@ static int answered(void *data, int *error)
     return 1;
 }
 
+/* Our plugin hides its exports from hosts that should use TLS and do not. */
+static const char *tls_hint(const NbdPeer *p)
+{
+    return p->psk || p->certificates
+               ? ""
+               : "; if the secondary has --tls-psk or --tls-certificates, "
+                 "give that here, too";
+}
+
 gboolean nbd_link_info(const NbdPeer *p, struct nbd_handle *h, int wake,
                        const char *export, gint64 deadline_us, guint64 *size,
                        GError **error)
@@ -259,8 +293,8 @@ gboolean nbd_link_info(const NbdPeer *p, struct nbd_handle *h, int wake,
     if (status > 0) {
         g_set_error(error, COLO_DISK_ERROR, COLO_DISK_ERROR_REFUSED,
                     "NBD server %s has no export %s: give the secondary "
-                    "--disk for it, or correct --disk or --nbd here",
-                    p->text, export);
+                    "--disk for it, or correct --disk or --nbd here%s",
+                    p->text, export, tls_hint(p));
         return FALSE;
     }
     if (nbd_is_read_only(h) > 0) {
@@ -290,7 +324,8 @@ gboolean nbd_link_go(const NbdPeer *p, struct nbd_handle *h, int wake,
     }
     if (!is_ready(h)) {
         g_set_error(error, COLO_DISK_ERROR, COLO_DISK_ERROR_REFUSED,
-                    "NBD server %s has no export %s", p->text, export);
+                    "NBD server %s has no export %s%s", p->text, export,
+                    tls_hint(p));
         return FALSE;
     }
     return TRUE;

@@ -31,6 +31,18 @@ gboolean nbd_peer_check(const NbdPeer *p, GError **error);
 gboolean nbd_link_error(const NbdPeer *p, struct nbd_handle *h,
                         const char *what, GError **error);
 
+#define NBD_RETRY_US   (200 * 1000)         /* between attempts to connect */
+#define NBD_REFUSED_US (2 * G_USEC_PER_SEC) /* after _REFUSED: both sides log */
+
+/*
+ * Of a connection that broke before an export was open: what may be wrong with
+ * TLS, of which a server tells nothing; then it is _REFUSED.
+ */
+void nbd_link_explain(const NbdPeer *p, GError **error);
+
+/* How long to wait after this failure. */
+gint64 nbd_link_pause(const GError *error);
+
 /*
  * Connect until the server takes options.  Here and below: wake is an
  * eventfd that ends the waiting, as the deadline does (_TIMEOUT).

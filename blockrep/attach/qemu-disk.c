@@ -280,12 +280,14 @@ static gboolean tls_add(ColoVm *vm, const NbdPeer *peer, GError **error)
 {
     g_autofree char *dir = peer->psk ? g_path_get_dirname(peer->psk)
                                      : g_strdup(peer->certificates);
-    g_autoptr(JsonNode) done = NULL;
-    g_autoptr(GError) e = NULL;
     JsonObject *args;
 
     if (!dir) {
         return TRUE;
+    }
+    /* A predecessor's may be others.  Nodes that use it keep what they have. */
+    if (!qemu_tls_del(vm, error)) {
+        return FALSE;
     }
     args = strings("qom-type", peer->psk ? "tls-creds-psk" : "tls-creds-x509",
                    "id", TLS_ID, "dir", dir, "endpoint", "client", NULL);
@@ -294,13 +296,7 @@ static gboolean tls_add(ColoVm *vm, const NbdPeer *peer, GError **error)
     } else {
         json_object_set_boolean_member(args, "verify-peer", TRUE);
     }
-    done = colo_vm_call(vm, "object-add", args, &e);
-    /* Another disk may have it already. */
-    if (!done && !strstr(e->message, "duplicate")) {
-        g_propagate_error(error, g_steal_pointer(&e));
-        return FALSE;
-    }
-    return TRUE;
+    return run(vm, "object-add", args, error);
 }
 
 gboolean qemu_disk_add(ColoVm *vm, const NbdPeer *peer, const QemuDisk *d,

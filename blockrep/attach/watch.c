@@ -21,9 +21,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define RETRY_US   (200 * 1000) /* between attempts to connect */
-#define PING_PART  8            /* of hang_us, between signs of life */
-#define LATE_PART  2            /* of hang_us: an answer is overdue */
+#define PING_PART  8 /* of hang_us, between signs of life */
+#define LATE_PART  2 /* of hang_us: an answer is overdue */
 #define PING_BYTES 512
 
 struct ColoDiskWatch {
@@ -194,12 +193,13 @@ static struct nbd_handle *look(ColoDiskWatch *w, GError **error)
 
     if (h) {
         remember_address(w, h);
-        if (!ask_exports(w, h, deadline, error)) {
-            nbd_close(h);
-            return NULL;
+        if (ask_exports(w, h, deadline, error)) {
+            return h;
         }
+        nbd_close(h);
     }
-    return h;
+    nbd_link_explain(w->peer, error);
+    return NULL;
 }
 
 /* One sign of life.  FALSE: there was none, and the connection is over. */
@@ -260,6 +260,7 @@ static gboolean sleep_for(ColoDiskWatch *w, struct nbd_handle *h, gint64 us)
 static gpointer watch_thread(gpointer data)
 {
     ColoDiskWatch *w = data;
+    gint64 pause;
 
     do {
         g_autoptr(GError) error = NULL;
@@ -282,7 +283,8 @@ static gpointer watch_thread(gpointer data)
         if (h) {
             nbd_close(h);
         }
-    } while (sleep_for(w, NULL, RETRY_US));
+        pause = nbd_link_pause(error);
+    } while (sleep_for(w, NULL, pause));
     watch_unref(w);
     return NULL;
 }

@@ -117,6 +117,15 @@ static gboolean find_nbd(ColoDiskConfig *d, const char *socket,
     return TRUE;
 }
 
+/* QEMU, who reads it on the primary, is in another folder. */
+static void make_absolute(char **path)
+{
+    char *absolute = *path ? g_canonicalize_filename(*path, NULL) : NULL;
+
+    g_free(*path);
+    *path = absolute;
+}
+
 gboolean colo_config_disks(ColoDiskConfig *d, char **disks, const char *socket,
                            const ColoAddr *peer, GError **error)
 {
@@ -133,6 +142,8 @@ gboolean colo_config_disks(ColoDiskConfig *d, char **disks, const char *socket,
     if (d->tls_certificates && d->tls_psk) {
         return wrong(error, "give either --tls-certificates or --tls-psk");
     }
+    make_absolute(&d->tls_certificates);
+    make_absolute(&d->tls_psk);
     return find_nbd(d, socket, peer, error);
 }
 

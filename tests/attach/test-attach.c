@@ -191,6 +191,7 @@ static void test_by_hand(void)
 static void test_tls(void)
 {
     g_autoptr(Bed) b = bed_new(TRUE);
+    g_autoptr(JsonNode) before = NULL;
     g_autoptr(GError) error = NULL;
 
     b->psk = g_build_filename(b->dir, "keys.psk", NULL);
@@ -200,6 +201,10 @@ static void test_tls(void)
     b->peer.tls_psk = b->psk;
     bed_start_nbdkit(b);
     bed_start_qemu(b, NULL);
+    /* A predecessor that was killed had other options. */
+    before = bed_call(b, "object-add",
+                      "{\"qom-type\": \"tls-creds-anon\", \"id\": "
+                      "\"colo-disk-tls\", \"endpoint\": \"client\"}");
     bed_attach(b, NULL);
     colo_disk_attach_start(b->a, TRUE);
     bed_wait(b, COLO_DISK_SYNCED);
