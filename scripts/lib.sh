@@ -11,7 +11,8 @@ BUILD_PACKAGES='build-essential autoconf automake libtool pkg-config perl
     libpcap0.8-dev nbdkit nbdkit-plugin-dev libnbd-dev'
 GUEST_PACKAGES='qemu-system-x86 iproute2 iptables cpio kmod xz-utils zstd
     e2fsprogs libnbd-bin'
-TEST_PACKAGES='qemu-utils iputils-ping valgrind iperf3 nbd-client fio'
+TEST_PACKAGES='qemu-utils iputils-ping valgrind iperf3 nbd-client fio
+    gnutls-bin'
 
 # say TEXT...: what is being done, for the operator
 say()

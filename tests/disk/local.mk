@@ -3,7 +3,8 @@
 DISK_GUEST_TESTS = \
 	tests/disk/test-disk-faults \
 	tests/disk/test-disk-seed \
-	tests/disk/test-disk-takeover
+	tests/disk/test-disk-takeover \
+	tests/disk/test-disk-tls
 check_PROGRAMS += $(DISK_GUEST_TESTS)
 TESTS += $(DISK_GUEST_TESTS)
 
@@ -15,3 +16,5 @@ tests_disk_test_disk_seed_LDADD = $(PROXY_GUEST_LIBS)
 tests_disk_test_disk_takeover_SOURCES = \
 	tests/disk/test-disk-takeover.c $(DISK_LOAD)
 tests_disk_test_disk_takeover_LDADD = $(PROXY_GUEST_LIBS)
+tests_disk_test_disk_tls_SOURCES = tests/disk/test-disk-tls.c $(DISK_LOAD)
+tests_disk_test_disk_tls_LDADD = $(PROXY_GUEST_LIBS)
