@@ -457,6 +457,36 @@ gboolean colo_qmp_client_wait_any(ColoQmpClient *c, gint64 deadline_us,
     return c->processed != before || usable(c, error);
 }
 
+/*
+ * With "oob" QEMU takes in the next command while it carries out one.  Without
+ * it, it reads only when it is done, by a thread that then has to get a
+ * processor: on a busy host milliseconds lie between pipelined commands.
+ */
+static JsonObject *capabilities(ColoQmpClient *c)
+{
+    JsonNode *node = json_object_get_member(c->greeting, "capabilities");
+    JsonArray *offered = node && JSON_NODE_HOLDS_ARRAY(node)
+                             ? json_node_get_array(node)
+                             : NULL;
+
+    for (guint i = 0; offered && i < json_array_get_length(offered); i++) {
+        JsonNode *name = json_array_get_element(offered, i);
+
+        if (!g_strcmp0(json_node_get_value_type(name) == G_TYPE_STRING
+                           ? json_node_get_string(name)
+                           : NULL,
+                       "oob")) {
+            JsonObject *args = json_object_new();
+            JsonArray *enable = json_array_new();
+
+            json_array_add_string_element(enable, "oob");
+            json_object_set_array_member(args, "enable", enable);
+            return args;
+        }
+    }
+    return NULL;
+}
+
 static void negotiate(ColoQmpClient *c, gint64 deadline_us)
 {
     g_autoptr(JsonNode) done = NULL;
@@ -473,7 +503,8 @@ static void negotiate(ColoQmpClient *c, gint64 deadline_us)
         }
         in_time = pump(c, deadline_us);
     }
-    id = colo_qmp_client_send(c, "qmp_capabilities", NULL);
+    id = colo_qmp_client_send(c, "qmp_capabilities",
+                              c->greeting ? capabilities(c) : NULL);
     done = colo_qmp_client_wait(c, id, deadline_us, &err);
     if (!done) {
         break_connection(c, COLO_QMP_ERROR_PROTOCOL,

@@ -96,16 +96,17 @@ static gboolean copy_state(Captured *c, const guint8 *state, gsize len,
 }
 
 /*
- * While the guest stands still nothing is more urgent than this thread; a
- * host full of busy guests would let it wait for each of QEMU's answers.
+ * While the guest stands still nothing is more urgent than this thread and
+ * QEMU's; a host full of busy guests would let each wait for the other.
  */
-static void hurry(gboolean on)
+static void hurry(Primary *p, gboolean on)
 {
-    struct sched_param p = {.sched_priority = on ? 1 : 0};
+    struct sched_param param = {.sched_priority = on ? 1 : 0};
 
     /* Without the right to it, it just takes longer. */
     (void)sched_setscheduler(0, on ? SCHED_FIFO | SCHED_RESET_ON_FORK
-                                   : SCHED_OTHER, &p);
+                                   : SCHED_OTHER, &param);
+    colo_vm_hurry(p->e->vm, on);
 }
 
 void primary_cancel(Primary *p)
@@ -133,7 +134,8 @@ static gboolean pause_and_copy(Captured *c, const guint8 **state, gsize *len,
     gboolean ok;
 
     colo_run_state_set(e->run, COLO_RUN_CAPTURING, TRUE);
-    if (!colo_vm_capture_begin(e->vm, &local)) {
+    if (!colo_vm_capture_begin(e->vm, colo_tracker_wants_reads(e->tracker),
+                               &local)) {
         /* A QEMU that did not answer may still take our stop, later. */
         if (!colo_engine_vm_lost(local)) {
             colo_run_state_set(e->run, COLO_RUN_CAPTURING, FALSE);
@@ -147,6 +149,7 @@ static gboolean pause_and_copy(Captured *c, const guint8 **state, gsize *len,
     if (ok && primary_output_is_captured(p)) {
         colo_proxy_capture_begin(e->proxy, p->epoch + 1, e->config->periodic);
     }
+    colo_tracker_reads(e->tracker, colo_vm_capture_reads(e->vm));
     ok = ok && colo_tracker_collect(e->tracker, p->dirty, TRUE, &local);
     collected = g_get_monotonic_time();
     ok = ok && copy_pages(c, deadline, &local);
@@ -195,9 +198,9 @@ gboolean primary_capture(Primary *p, GError **error)
      * what is queued already leaves the processor to QEMU so long.
      */
     ft_sender_hold(p->sender);
-    hurry(TRUE);
+    hurry(p, TRUE);
     ok = pause_and_copy(&c, &state, &len, error);
-    hurry(FALSE);
+    hurry(p, FALSE);
     ok = ok && copy_state(&c, state, len, p->resumed + STALL_US, error);
     if (ok) {
         flush(&c);

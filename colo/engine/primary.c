@@ -200,6 +200,16 @@ static void not_cut(Primary *p, const GError *error)
     p->next_checkpoint = g_get_monotonic_time() + p->delay_us;
 }
 
+/* What direct I/O makes the tracker look at, now and not in the pause. */
+static void settle_ahead(Primary *p)
+{
+    if (colo_tracker_wants_reads(p->e->tracker)) {
+        g_autofree char *reads = colo_vm_disk_reads(p->e->vm);
+
+        colo_tracker_settle(p->e->tracker, reads, p->dirty);
+    }
+}
+
 static void capture(Primary *p)
 {
     ColoEngine *e = p->e;
@@ -218,6 +228,7 @@ static void capture(Primary *p)
         p->phase = PHASE_IDLE;
         return;
     }
+    settle_ahead(p);
     if (primary_capture(p, &error)) {
         p->phase = PHASE_COMMITTING;
         return;

@@ -18,6 +18,9 @@ typedef struct ColoTrackOps {
     gboolean (*collect)(ColoTracker *t, ColoBitmap *dirty, gboolean quiesced,
                         GError **error);
 
+    /* NULL: wants_reads is never TRUE. */
+    void (*settle)(ColoTracker *t, const char *reads, ColoBitmap *dirty);
+
     /* data NULL: a page of zeros.  Called only while wants_copies. */
     void (*copied)(ColoTracker *t, gsize page, const void *data);
     void (*free)(ColoTracker *t);
@@ -29,6 +32,8 @@ struct ColoTracker {
     const ColoTrackOps *ops;
     ColoTrackTarget target;
     gboolean wants_copies;
+    gboolean wants_reads;
+    char *reads; /* colo_tracker_reads() for the collect that comes, or NULL */
     int pidfd;
     int proc_fd; /* /proc/PID, of the very process that pidfd means */
     char *passed_over;

@@ -175,6 +175,7 @@ void colo_tracker_free(ColoTracker *t)
         close(t->proc_fd);
     }
     g_free(t->passed_over);
+    g_free(t->reads);
     g_free(t);
 }
 
@@ -198,6 +199,25 @@ gboolean colo_tracker_collect(ColoTracker *t, ColoBitmap *dirty,
      * page was written.
      */
     return t->ops->collect(t, dirty, quiesced, error) && check_alive(t, error);
+}
+
+gboolean colo_tracker_wants_reads(const ColoTracker *t)
+{
+    return t->wants_reads;
+}
+
+void colo_tracker_reads(ColoTracker *t, const char *reads)
+{
+    g_free(t->reads);
+    t->reads = g_strdup(reads);
+}
+
+void colo_tracker_settle(ColoTracker *t, const char *reads, ColoBitmap *dirty)
+{
+    g_assert(dirty->n_bits == t->target.n_pages);
+    if (t->wants_reads) {
+        t->ops->settle(t, reads, dirty);
+    }
 }
 
 gboolean colo_tracker_wants_copies(const ColoTracker *t)

@@ -25,9 +25,9 @@
  * the RAM, through ram, it says so by colo_tracker_copied() as well.
  *
  * Files that the process reads by direct I/O (QEMU's cache=none) make uffd's
- * quiesced collect read all pages that were reported since the last one.
- * With such files, a quiesced collect right after colo_tracker_new() keeps
- * the next one short.
+ * quiesced collect look at all pages that were reported since the last one,
+ * unless colo_tracker_reads() tells that nothing was read.  With such files, a
+ * quiesced collect right after colo_tracker_new() keeps the next one short.
  *
  * Blind spots of uffd and soft-dirty: memory written by another process
  * (vhost-user) or by a device (VFIO).  Of soft-dirty without libcolotrack.so
@@ -92,6 +92,28 @@ const char *colo_tracker_passed_over(const ColoTracker *t);
  */
 gboolean colo_tracker_collect(ColoTracker *t, ColoBitmap *dirty,
                               gboolean quiesced, GError **error);
+
+/*
+ * TRUE: the process has files for direct I/O, and to be told of their reads
+ * makes the next quiesced collect faster.
+ */
+gboolean colo_tracker_wants_reads(const ColoTracker *t);
+
+/*
+ * Right before a quiesced collect: reads (copied) stands for how often the
+ * process has read such files up to now, failures included, and none of its
+ * reads is under way.  The same text as at the last quiesced collect, or at
+ * the last colo_tracker_settle(), means that no read has ended since then,
+ * so that none was under way then, either.  NULL: not known.
+ */
+void colo_tracker_reads(ColoTracker *t, const char *reads);
+
+/*
+ * Shortly before that, while the process runs: look at the pages that reads
+ * may have written to; those that changed are set in dirty.  reads: as above,
+ * but of a moment before the call, and reads may be under way.
+ */
+void colo_tracker_settle(ColoTracker *t, const char *reads, ColoBitmap *dirty);
 
 /*
  * TRUE if colo_tracker_copied() must be called for each page copied.  With

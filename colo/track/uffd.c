@@ -21,7 +21,8 @@
  *   whole truth.  So where the process has files open for direct I/O, the
  *   pages that earlier scans reported are "unsettled" until the next
  *   quiesced collect, which compares them with a hash of their copy.
- *   Pages not copied in between are reported again.
+ *   Pages not copied in between are reported again.  Where no file was read
+ *   since the last quiesced collect, nothing can have arrived.
  */
 #include "config.h"
 #include "colo/track/direct-io.h"
@@ -48,6 +49,7 @@ typedef struct UffdTracker {
     ColoBitmap *unsettled; /* NULL: not seen */
     ColoPageHash *copies;  /* of unsettled pages */
     ColoRamExtents *extents;
+    char *settled_reads;   /* at the last time all was looked at, or NULL */
 } UffdTracker;
 
 /* Called for each region found. */
@@ -121,6 +123,7 @@ static void look_for_direct_io(UffdTracker *u)
         u->copies = colo_page_hash_new(n_pages);
         u->extents = colo_ram_extents_new(u->common.target.ram, n_pages);
         u->common.wants_copies = TRUE;
+        u->common.wants_reads = TRUE;
     }
 }
 
@@ -173,7 +176,7 @@ static gboolean uffd_arm(ColoTracker *t, GError **error)
 }
 
 /* Pages that changed although no scan could see it. */
-static void settle(UffdTracker *u)
+static void look_at_unsettled(UffdTracker *u, ColoBitmap *dirty)
 {
     gsize page = 0, n, run, extent_end = 0;
     gboolean data = FALSE;
@@ -189,14 +192,37 @@ static void settle(UffdTracker *u)
             if (data) {
                 colo_page_hash_diff(u->copies, page, run,
                                     colo_track_page(&u->common, page),
-                                    u->fresh);
+                                    dirty);
             } else {
-                colo_page_hash_diff_zero(u->copies, page, run, u->fresh);
+                colo_page_hash_diff_zero(u->copies, page, run, dirty);
             }
         }
     }
+}
+
+/* Quiesced: afterwards every page is settled. */
+static void settle_all(UffdTracker *u)
+{
+    if (!u->settled_reads || g_strcmp0(u->settled_reads, u->common.reads)) {
+        look_at_unsettled(u, u->fresh);
+    }
     colo_bitmap_clear_all(u->unsettled);
     colo_page_hash_clear_all(u->copies);
+    g_free(u->settled_reads);
+    u->settled_reads = g_steal_pointer(&u->common.reads);
+}
+
+/*
+ * All pages stay unsettled: a read that is under way now may still arrive.
+ * That none was is known when none has ended at the quiesced collect.
+ */
+static void uffd_settle(ColoTracker *t, const char *reads, ColoBitmap *dirty)
+{
+    UffdTracker *u = (UffdTracker *)t;
+
+    look_at_unsettled(u, dirty);
+    g_free(u->settled_reads);
+    u->settled_reads = g_strdup(reads);
 }
 
 static gboolean uffd_collect(ColoTracker *t, ColoBitmap *dirty,
@@ -224,7 +250,7 @@ static gboolean uffd_collect(ColoTracker *t, ColoBitmap *dirty,
     }
     if (u->unsettled) {
         if (quiesced) {
-            settle(u);
+            settle_all(u);
         } else {
             colo_bitmap_or(u->unsettled, u->fresh);
         }
@@ -255,12 +281,14 @@ static void uffd_free(ColoTracker *t)
     colo_bitmap_free(u->unsettled);
     colo_page_hash_free(u->copies);
     colo_ram_extents_free(u->extents);
+    g_free(u->settled_reads);
 }
 
 const ColoTrackOps colo_track_uffd = {
     .kind = COLO_TRACKER_UFFD,
     .arm = uffd_arm,
     .collect = uffd_collect,
+    .settle = uffd_settle,
     .copied = uffd_copied,
     .free = uffd_free,
     .instance_size = sizeof(UffdTracker),

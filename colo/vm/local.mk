@@ -7,7 +7,9 @@ libcolovm_la_SOURCES = \
 	colo/vm/vm-blocks.c \
 	colo/vm/vm-capture.c \
 	colo/vm/vm-describe.c \
+	colo/vm/vm-disk-reads.c \
 	colo/vm/vm-fdset.c \
+	colo/vm/vm-hurry.c \
 	colo/vm/vm-load.c \
 	colo/vm/vm-ram.c \
 	colo/vm/vm-vmstate.c \

@@ -52,10 +52,15 @@ static guint64 send_save(ColoVm *vm)
     return vm->own_save;
 }
 
-gboolean colo_vm_capture_begin(ColoVm *vm, GError **error)
+const char *colo_vm_capture_reads(const ColoVm *vm)
+{
+    return vm->reads;
+}
+
+gboolean colo_vm_capture_begin(ColoVm *vm, gboolean reads, GError **error)
 {
     g_autoptr(JsonNode) stopped = NULL, saved = NULL;
-    guint64 stop;
+    guint64 stop, stats = 0;
 
     g_return_val_if_fail(!vm->capturing, FALSE);
     if (!prepare(vm, error)) {
@@ -64,11 +69,20 @@ gboolean colo_vm_capture_begin(ColoVm *vm, GError **error)
     if (!vm->running) {
         return disturbed(vm, "the guest is stopped", error);
     }
+    g_clear_pointer(&vm->reads, g_free);
     vm->disturbed = FALSE;
     vm->capture_start = g_get_monotonic_time();
     stop = colo_vm_send_stop(vm);
+    if (reads) {
+        stats = colo_vm_send_disk_reads(vm);
+    }
     vm->save_id = send_save(vm);
     stopped = colo_vm_wait(vm, stop, "stop", error);
+    if (stats && stopped) {
+        vm->reads = colo_vm_wait_disk_reads(vm, stats);
+    } else if (stats) {
+        colo_qmp_client_ignore(vm->qmp, stats);
+    }
     if (stopped) {
         vm->capturing = TRUE;
         return TRUE;

@@ -80,6 +80,7 @@ struct ColoVm {
     gint64 capture_start;
     gint64 stop_time;           /* of the last STOP, QEMU's real time */
     guint64 save_id;            /* reply not waited for yet, or 0 */
+    char *reads;                /* of the disks, as the capture began */
     ColoVmFdset capture;
     GByteArray *state;
 
@@ -196,6 +197,13 @@ gboolean colo_vm_check_same_text(const char *ours, const char *theirs,
  */
 gboolean colo_vm_save_stopped(ColoVm *vm, const guint8 **state, gsize *len,
                               GError **error);
+
+/* --- vm-disk-reads.c: colo_vm_disk_reads() in two steps --- */
+guint64 colo_vm_send_disk_reads(ColoVm *vm);
+char *colo_vm_wait_disk_reads(ColoVm *vm, guint64 id);
+
+/* --- vm-hurry.c --- */
+void colo_vm_hurry_sweep(pid_t pid);
 
 /* --- vm-load.c --- */
 void colo_vm_restore_close(ColoVm *vm);

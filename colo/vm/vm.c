@@ -400,6 +400,7 @@ void colo_vm_free(ColoVm *vm)
     g_clear_pointer(&vm->qmp, colo_qmp_client_free);
     g_clear_pointer(&vm->state, g_byte_array_unref);
     g_free(vm->shutdown_reason);
+    g_free(vm->reads);
     g_free(vm->description);
     g_free(vm->machine);
     g_free(vm->version);

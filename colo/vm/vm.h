@@ -145,8 +145,14 @@ void colo_vm_set_hook(ColoVm *vm, ColoVmHookFunc hook, gpointer user_data);
  *
  * After COLO_VM_ERROR_HUNG or _GONE the stop may still be carried out: the
  * guest is stopped or not when vm is opened again; colo_vm_cont() then.
+ *
+ * reads: colo_vm_disk_reads() when the guest had stopped and QEMU had waited
+ * for all that was under way; owned by vm, valid until the next begin.  NULL
+ * if not known, or if begin was not told to count.
  */
-gboolean colo_vm_capture_begin(ColoVm *vm, GError **error);
+gboolean colo_vm_capture_begin(ColoVm *vm, gboolean count_reads,
+                               GError **error);
+const char *colo_vm_capture_reads(const ColoVm *vm);
 gboolean colo_vm_capture_state(ColoVm *vm, const guint8 **state, gsize *len,
                                GError **error);
 gboolean colo_vm_capture_end(ColoVm *vm, gint64 *paused_us, GError **error);
@@ -166,6 +172,21 @@ gboolean colo_vm_restore_prepare(ColoVm *vm, GError **error);
 gsize colo_vm_state_room(const ColoVm *vm);
 gboolean colo_vm_load(ColoVm *vm, const guint8 *state, gsize len,
                       GError **error);
+
+/*
+ * How often each of the guest's disks has been read so far, as a text to
+ * compare (transfer full); NULL if not known.  Not in a capture.
+ */
+char *colo_vm_disk_reads(ColoVm *vm);
+
+/*
+ * QEMU's main thread before all that is not urgent: on a host full of busy
+ * guests it would wait for a processor with each command while the guest
+ * stands still.  Undone by colo_vm_open(), too, where a predecessor did not.
+ * Needs CAP_SYS_NICE; without it nothing changes.  A thread that somebody
+ * gave a policy of its own is left alone.
+ */
+void colo_vm_hurry(ColoVm *vm, gboolean on);
 
 /* Stop and resume as our own act (no ColoVmEvent). Idempotent. */
 gboolean colo_vm_stop(ColoVm *vm, GError **error);

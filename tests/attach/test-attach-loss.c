@@ -131,7 +131,7 @@ static void test_capture(void)
     bed_io(b, "aio_write -P 6 20M 64k");
     g_assert_true(colo_disk_attach_is_synced(b->a));
     start = g_get_monotonic_time();
-    g_assert_true(colo_vm_capture_begin(b->vm, &error));
+    g_assert_true(colo_vm_capture_begin(b->vm, FALSE, &error));
     g_assert_no_error(error);
     g_test_message("stop took %d ms",
                    (int)((g_get_monotonic_time() - start) / 1000));

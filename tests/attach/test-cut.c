@@ -157,7 +157,7 @@ static void test_checkpoint(void)
             g_strdup_printf("write -P %u 8M 512k", 100 + epoch);
 
         bed_io(b, before);
-        g_assert_true(colo_vm_capture_begin(b->vm, &error));
+        g_assert_true(colo_vm_capture_begin(b->vm, FALSE, &error));
         colo_disk_cut_begin(t->cut, epoch, SESSION);
         g_assert_true(colo_vm_capture_state(b->vm, &state, &len, &error));
         g_assert_true(colo_disk_attach_is_synced(b->a));
@@ -174,6 +174,36 @@ static void test_checkpoint(void)
     }
     g_assert_true(
         colo_disk_attach_detach(b->a, g_get_monotonic_time() + BED_WAIT, NULL));
+}
+
+/* What is counted is there when the guest stands still. */
+static void test_reads(void)
+{
+    g_autoptr(Cut) t = cut_new(FALSE, NULL);
+    g_autofree char *before = NULL;
+    const guint8 *state;
+    gint64 paused = 0;
+    ColoVm *vm;
+    gsize len;
+
+    bed_start_qemu(t->bed, NULL);
+    vm = t->bed->vm;
+    before = colo_vm_disk_reads(vm);
+    g_assert_nonnull(strstr(before, BED_DEVICE));
+    for (int reads = 0; reads < 2; reads++) {
+        bed_io(t->bed, "aio_write -q 1M 64k");
+        if (reads) {
+            bed_io(t->bed, "aio_read -q 1M 64k");
+        }
+        g_assert_true(colo_vm_capture_begin(vm, TRUE, NULL));
+        g_assert_cmpint(g_strcmp0(colo_vm_capture_reads(vm), before) != 0, ==,
+                        reads);
+        g_assert_true(colo_vm_capture_state(vm, &state, &len, NULL));
+        g_assert_true(colo_vm_capture_end(vm, &paused, NULL));
+    }
+    g_assert_true(colo_vm_capture_begin(vm, FALSE, NULL));
+    g_assert_null(colo_vm_capture_reads(vm));
+    g_assert_true(colo_vm_capture_end(vm, &paused, NULL));
 }
 
 static void test_two(void)
@@ -369,6 +399,7 @@ int main(int argc, char **argv)
         return 0;
     }
     g_test_add_func("/cut/checkpoint", test_checkpoint);
+    g_test_add_func("/cut/reads", test_reads);
     g_test_add_func("/cut/two", test_two);
     g_test_add_func("/cut/refused", test_refused);
     g_test_add_func("/cut/lost", test_lost);

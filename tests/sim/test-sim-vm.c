@@ -116,7 +116,7 @@ static gboolean capture(Sim *s, Moment *m, GError **error)
     gboolean ok;
 
     memset(m, 0, sizeof(*m));
-    if (!colo_vm_capture_begin(s->vm, error)) {
+    if (!colo_vm_capture_begin(s->vm, FALSE, error)) {
         return FALSE;
     }
     m->ram_bytes = colo_vm_ram_bytes(s->vm);

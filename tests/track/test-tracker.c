@@ -223,6 +223,57 @@ static void run_reclaim(GuestRam *g, const Case *c)
     g_assert_cmpuint(pages_swapped_out(), >, before + 2048);
 }
 
+/* A page that was reported and copied, and data that arrives in it unseen. */
+static void copy_then_arrive(GuestRam *g, gsize page, guint8 byte)
+{
+    guest_ram_do(g, "write %" G_GSIZE_FORMAT, page);
+    guest_ram_collect(g, FALSE);
+    guest_ram_copy(g);
+    memset(g->ram + (page << COLO_PAGE_SHIFT), byte, 512);
+}
+
+/* The process's reads are counted: when pages have to be looked at. */
+static void run_counted_reads(GuestRam *g)
+{
+    ColoTracker *t = g->tracker;
+
+    if (!colo_tracker_wants_reads(t)) {
+        return;
+    }
+    colo_tracker_reads(t, "1");
+    g_assert_cmpuint(guest_ram_collect(g, TRUE), ==, 0);
+    copy_then_arrive(g, 903, 0xd1);
+    colo_tracker_reads(t, "2");
+    g_assert_cmpuint(guest_ram_collect(g, TRUE), ==, 1);
+    expect_only(g, 903, 1);
+    guest_ram_copy(g);
+
+    /* Looked at ahead, and again only when a read has ended since. */
+    copy_then_arrive(g, 903, 0xd2);
+    colo_tracker_settle(t, "2", g->dirty);
+    expect_only(g, 903, 1);
+    guest_ram_copy(g);
+    colo_tracker_reads(t, "2");
+    guest_ram_check(g);
+    copy_then_arrive(g, 903, 0xd3);
+    colo_tracker_settle(t, "2", g->dirty);
+    guest_ram_copy(g);
+    memset(g->ram + (903 << COLO_PAGE_SHIFT), 0xd4, 512);
+    colo_tracker_reads(t, "3");
+    guest_ram_check(g);
+
+    /* What the count rules out is not looked for. */
+    colo_tracker_reads(t, "3");
+    guest_ram_collect(g, TRUE);
+    copy_then_arrive(g, 903, 0xd5);
+    colo_tracker_reads(t, "3");
+    g_assert_cmpuint(guest_ram_collect(g, TRUE), ==, 0);
+    /* A count that is not known rules out nothing. */
+    copy_then_arrive(g, 903, 0xd6);
+    colo_tracker_reads(t, NULL);
+    guest_ram_check(g);
+}
+
 /* Disk reads: the kernel writes to the RAM on the process's behalf. */
 static void run_disk(GuestRam *g, const Case *c)
 {
@@ -253,6 +304,7 @@ static void run_disk(GuestRam *g, const Case *c)
     memset(g->ram + (904 << COLO_PAGE_SHIFT), 0xda, 512);
     guest_ram_check(g);
     g_assert_cmpuint(guest_ram_collect(g, TRUE), ==, 0);
+    run_counted_reads(g);
 
     /* And one that was in flight when tracking began. */
     g_clear_pointer(&g->tracker, colo_tracker_free);

@@ -197,7 +197,7 @@ static gboolean capture(ColoVm *vm, GError **error)
     gint64 paused;
     gsize len;
 
-    return colo_vm_capture_begin(vm, error) &&
+    return colo_vm_capture_begin(vm, FALSE, error) &&
            colo_vm_capture_state(vm, &state, &len, error) &&
            colo_vm_capture_end(vm, &paused, error);
 }
@@ -239,7 +239,7 @@ static void test_foreign_capture(void)
     for (int round = 0; round < 20; round++) {
         gboolean late = round % 2;
 
-        colo_vm_capture_begin(vm, &error);
+        colo_vm_capture_begin(vm, FALSE, &error);
         g_assert_no_error(error);
         if (late) {
             colo_vm_capture_state(vm, &state, &len, &error);
@@ -258,7 +258,7 @@ static void test_foreign_capture(void)
     }
 
     /* Resumed and stopped: stays stopped. */
-    colo_vm_capture_begin(vm, &error);
+    colo_vm_capture_begin(vm, FALSE, &error);
     g_assert_no_error(error);
     test_qemu_foreign(q, "cont");
     test_qemu_foreign(q, "stop");
@@ -375,7 +375,7 @@ static void test_gone(void)
             waitpid(q->pid, NULL, 0);
             q->pid = 0;
         } else {
-            colo_vm_capture_begin(vm, &error);
+            colo_vm_capture_begin(vm, FALSE, &error);
             g_assert_no_error(error);
             test_qemu_kill(q);
         }
@@ -481,7 +481,7 @@ static void begin_load(ColoVm *vm)
 
 static void begin_capture(ColoVm *vm)
 {
-    g_assert_true(colo_vm_capture_begin(vm, NULL));
+    g_assert_true(colo_vm_capture_begin(vm, FALSE, NULL));
 }
 
 /* What a predecessor left behind is taken away, whatever it was doing. */

@@ -4,6 +4,7 @@
 
 #include "colo/vm/vm-internal.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -120,7 +121,7 @@ static void test_cycles(gconstpointer data)
         struct stat st;
         gsize len;
 
-        colo_vm_capture_begin(pvm, &error);
+        colo_vm_capture_begin(pvm, FALSE, &error);
         g_assert_no_error(error);
         colo_vm_capture_state(pvm, &state, &len, &error);
         g_assert_no_error(error);
@@ -144,7 +145,7 @@ static void test_cycles(gconstpointer data)
         wait_counts(pvm, count);
 
         /* The pause alone, without the copy of all RAM. */
-        colo_vm_capture_begin(pvm, &error);
+        colo_vm_capture_begin(pvm, FALSE, &error);
         g_assert_no_error(error);
         colo_vm_capture_state(pvm, &state, &len, &error);
         g_assert_no_error(error);
@@ -166,6 +167,37 @@ static void test_cycles(gconstpointer data)
                    "state %u bytes, room %" G_GSIZE_FORMAT,
                    c->machine, c->ram_mib, median_ms(pauses), median_ms(loads),
                    pvm->state->len, colo_vm_state_room(svm));
+}
+
+/* QEMU's main thread is put first and back, by a successor if need be. */
+static void test_hurry(void)
+{
+    g_autoptr(TestQemu) q = test_qemu_start(
+        "pc", 64, "memory-backend-memfd,share=on", FALSE, NULL);
+    struct sched_param idle = {0};
+    g_autoptr(ColoVm) vm = open_vm(q, NULL, NULL);
+
+    colo_vm_hurry(vm, TRUE);
+    if (sched_getscheduler(q->pid) == SCHED_OTHER) {
+        g_test_skip("no right to raise a priority (CAP_SYS_NICE)");
+        return;
+    }
+    g_assert_cmpint(sched_getscheduler(q->pid), ==,
+                    SCHED_FIFO | SCHED_RESET_ON_FORK);
+    colo_vm_hurry(vm, FALSE);
+    g_assert_cmpint(sched_getscheduler(q->pid), ==, SCHED_OTHER);
+
+    colo_vm_hurry(vm, TRUE);
+    colo_vm_free(vm);
+    vm = open_vm(q, NULL, NULL);
+    g_assert_cmpint(sched_getscheduler(q->pid), ==, SCHED_OTHER);
+
+    /* What an operator has set stays. */
+    g_assert_cmpint(sched_setscheduler(q->pid, SCHED_BATCH, &idle), ==, 0);
+    colo_vm_hurry(vm, TRUE);
+    g_assert_cmpint(sched_getscheduler(q->pid), ==, SCHED_BATCH);
+    colo_vm_hurry(vm, FALSE);
+    g_assert_cmpint(sched_getscheduler(q->pid), ==, SCHED_BATCH);
 }
 
 int main(int argc, char **argv)
@@ -192,5 +224,6 @@ int main(int argc, char **argv)
 
         g_test_add_data_func(name, &configs[i], test_cycles);
     }
+    g_test_add_func("/vm/hurry", test_hurry);
     return g_test_run();
 }
