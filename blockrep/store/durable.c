@@ -149,6 +149,9 @@ void store_make_durable(ColoStore *s)
     g_mutex_unlock(&s->lock);
     /* Without based a recovery would not trust base, so it comes first. */
     if (!based && store_save(s)) {
+        g_mutex_lock(&s->lock);
+        s->based = FALSE; /* if that was for want of room: once more, later */
+        g_mutex_unlock(&s->lock);
         g_mutex_unlock(&s->control);
         return;
     }

@@ -5,6 +5,9 @@
  *
  * While the state is being written, writes of the view that it is about wait at
  * its gate: else a crash between both could lose what was acknowledged.
+ *
+ * When there is no room for the state, nothing has happened: the lists are what
+ * they were, and the caller may ask again.
  */
 #include "blockrep/store/store-priv.h"
 #include "colo/log.h"
@@ -99,6 +102,27 @@ static void move_pending(ColoStore *s, guint64 epoch)
     }
 }
 
+/* What move_pending() did since there were so many sealed. */
+static void move_back(ColoStore *s, guint had, StoreLayer *top)
+{
+    g_autoptr(GPtrArray) gone = g_ptr_array_new();
+
+    if (store_layers_top(s->pending) != top) {
+        g_ptr_array_add(gone, g_ptr_array_steal_index(s->pending, 0));
+        if (top) {
+            top->frozen = FALSE;
+        }
+    }
+    for (guint i = had; i < s->sealed->len; i++) {
+        StoreLayer *l = s->sealed->pdata[i];
+
+        l->epoch = l->before = 0;
+        g_ptr_array_insert(s->pending, (gint)(i - had), l);
+    }
+    g_ptr_array_set_size(s->sealed, (gint)had);
+    store_layers_drop(s, gone);
+}
+
 /* Those older than the one that is loaded are of no use any more. */
 static void forget_hollow(ColoStore *s)
 {
@@ -111,47 +135,120 @@ static void forget_hollow(ColoStore *s)
     g_array_remove_range(s->hollow, 0, n);
 }
 
+/* What a seal changes but for the lists */
+typedef struct Sealing {
+    guint64 epoch, before;
+    ColoStoreState state;
+    gboolean direct, based, lost;
+    guint sealed, hollow;
+} Sealing;
+
+static Sealing begin_sealing(const ColoStore *s)
+{
+    return (Sealing){
+        .epoch = s->epoch,
+        .before = s->before,
+        .state = s->state,
+        .direct = s->direct,
+        .based = s->based,
+        .lost = s->lost,
+        .sealed = s->sealed->len,
+        .hollow = s->hollow->len,
+    };
+}
+
+static void undo_sealing(ColoStore *s, const Sealing *was, StoreLayer *top)
+{
+    move_back(s, was->sealed, top);
+    g_array_set_size(s->hollow, was->hollow);
+    s->epoch = was->epoch;
+    s->before = was->before;
+    s->state = was->state;
+    s->direct = was->direct;
+    s->based = was->based;
+    s->lost = was->lost;
+}
+
 int colo_store_seal(ColoStore *s, guint64 epoch)
 {
-    guint had;
-    int r;
+    StoreLayer *top;
+    Sealing was;
+    int r, no;
 
     g_mutex_lock(&s->control);
-    r = store_need_spare(s);
+    /* One for the load that follows: that is no time to find no room. */
+    r = store_need_spares(s, 2);
     g_mutex_lock(&s->lock);
-    r = r ? r : may_seal(s, epoch);
-    if (r) {
-        return end(s, r);
+    no = may_seal(s, epoch);
+    if (no || r) {
+        if (!no && r == -ENOSPC) {
+            store_is_full(s, s->folder_path);
+        }
+        return end(s, no ? no : r);
     }
     close_gate(s, COLO_STORE_PRIMARY);
-    if (s->direct) {
-        store_drain(s, &s->base_inflight);
-    } else {
-        store_drain(s, &store_layers_top(s->pending)->inflight);
-    }
-    had = s->sealed->len;
+    top = store_layers_top(s->pending);
+    store_drain(s, s->direct ? &s->base_inflight : &top->inflight);
+    was = begin_sealing(s);
     move_pending(s, epoch);
-    if (s->sealed->len == had) {
+    if (s->sealed->len == was.sealed) {
         g_array_append_val(s->hollow, epoch);
-        if (s->hollow->len > STORE_MAX_LAYERS) {
-            g_array_remove_index(s->hollow, 0);
-        }
     }
     s->before = s->epoch;
     s->epoch = epoch;
     s->state = COLO_STORE_STANDBY;
     s->based = s->based && !s->direct;
     s->direct = s->lost = FALSE;
-    s->index_told = FALSE; /* if that did not help, ask again */
     r = save(s);
-    g_cond_signal(&s->to_sync);
+    if (r == -ENOSPC) {
+        undo_sealing(s, &was, top);
+    } else {
+        s->index_told = FALSE; /* if that did not help, ask again */
+        if (s->hollow->len > STORE_MAX_LAYERS) {
+            g_array_remove_index(s->hollow, 0);
+        }
+        g_cond_signal(&s->to_sync);
+    }
     open_gate(s, COLO_STORE_PRIMARY);
     return end(s, r);
 }
 
+static gboolean is_last_hollow(const ColoStore *s, guint64 epoch)
+{
+    return s->hollow->len &&
+           g_array_index(s->hollow, guint64, s->hollow->len - 1) == epoch;
+}
+
+/* The newest epoch's layers, n of them, are pending again. */
+static void take_back(ColoStore *s, guint n)
+{
+    guint from = s->sealed->len - n;
+
+    for (guint i = 0; i < n; i++) {
+        StoreLayer *l = s->sealed->pdata[from + i];
+
+        l->epoch = l->before = 0; /* but frozen: new writes go above it */
+        g_ptr_array_insert(s->pending, (gint)i, l);
+    }
+    g_ptr_array_set_size(s->sealed, (gint)from);
+}
+
+static void give_back(ColoStore *s, guint n, guint64 epoch, guint64 before)
+{
+    for (guint i = 0; i < n; i++) {
+        StoreLayer *l = g_ptr_array_steal_index(s->pending, 0);
+
+        l->epoch = epoch;
+        l->before = before;
+        g_ptr_array_add(s->sealed, l);
+    }
+}
+
 int colo_store_unseal(ColoStore *s, guint64 epoch)
 {
-    guint n, from;
+    guint64 durable, layers_before = 0;
+    gboolean hollow;
+    guint n = 0;
     int r = 0;
 
     begin(s);
@@ -166,25 +263,35 @@ int colo_store_unseal(ColoStore *s, guint64 epoch)
         return end(s, r);
     }
     close_gate(s, COLO_STORE_PRIMARY);
-    for (n = 0, from = s->sealed->len; from; n++, from--) {
-        StoreLayer *l = s->sealed->pdata[from - 1];
+    while (n < s->sealed->len) {
+        const StoreLayer *l = s->sealed->pdata[s->sealed->len - 1 - n];
 
         if (l->epoch != epoch) {
             break;
         }
-        l->epoch = l->before = 0; /* but frozen: new writes go above it */
-        g_ptr_array_insert(s->pending, 0, l);
+        layers_before = l->before;
+        n++;
     }
-    g_ptr_array_set_size(s->sealed, (gint)from);
-    if (s->hollow->len &&
-        g_array_index(s->hollow, guint64, s->hollow->len - 1) == epoch) {
+    take_back(s, n);
+    hollow = is_last_hollow(s, epoch);
+    if (hollow) {
         g_array_set_size(s->hollow, s->hollow->len - 1);
     }
+    durable = s->durable;
     s->epoch = s->before;
     s->durable = MIN(s->durable, s->epoch);
     s->state = s->epoch ? COLO_STORE_STANDBY : COLO_STORE_EMPTY;
     s->serial++;
     r = save(s);
+    if (r == -ENOSPC) {
+        give_back(s, n, epoch, layers_before);
+        if (hollow) {
+            g_array_append_val(s->hollow, epoch);
+        }
+        s->epoch = epoch;
+        s->durable = durable;
+        s->state = COLO_STORE_STANDBY;
+    }
     open_gate(s, COLO_STORE_PRIMARY);
     return end(s, r);
 }
@@ -228,6 +335,18 @@ static void steal_all(GPtrArray *to, GPtrArray *from)
     g_ptr_array_set_size(from, 0);
 }
 
+/* What was dropped is there again, in the place of what replaced it. */
+static void swap(GPtrArray *list, GPtrArray *gone)
+{
+    g_autoptr(GPtrArray) new = g_ptr_array_new();
+
+    if (gone->len) {
+        steal_all(new, list);
+        steal_all(list, gone);
+        steal_all(gone, new);
+    }
+}
+
 static gboolean is_empty(GPtrArray *list)
 {
     const StoreLayer *top = store_layers_top(list);
@@ -238,11 +357,15 @@ static gboolean is_empty(GPtrArray *list)
 int colo_store_load(ColoStore *s, guint64 epoch)
 {
     g_autoptr(GPtrArray) gone = g_ptr_array_new();
+    guint64 was;
     int r;
 
     g_mutex_lock(&s->control);
-    r = store_need_spare(s);
+    r = store_need_spares(s, 1);
     g_mutex_lock(&s->lock);
+    if (is_empty(s->active)) {
+        r = 0; /* it needs none */
+    }
     if (s->state == COLO_STORE_PROMOTED) {
         r = -EROFS;
     } else if (!r && s->error) {
@@ -258,9 +381,15 @@ int colo_store_load(ColoStore *s, guint64 epoch)
         steal_all(gone, s->active);
         g_ptr_array_add(s->active, store_take_spare(s));
     }
+    was = s->loaded;
     s->loaded = epoch;
-    forget_hollow(s);
     r = save(s);
+    if (r == -ENOSPC) {
+        s->loaded = was;
+        swap(s->active, gone);
+    } else {
+        forget_hollow(s);
+    }
     if (!r) {
         s->merge_to = epoch;
     }
@@ -345,7 +474,7 @@ int colo_store_reset(ColoStore *s)
     store_merge_hold(s); /* before control, which a round takes */
     g_mutex_unlock(&s->lock);
     g_mutex_lock(&s->control);
-    r = store_need_spare(s);
+    r = store_need_spares(s, 1);
     g_mutex_lock(&s->lock);
     if (!r && s->state == COLO_STORE_PROMOTED) {
         r = -EROFS; /* nobody but the user may throw that away */

@@ -149,14 +149,21 @@ static int make_spare(ColoStore *s)
     return r;
 }
 
-int store_need_spare(ColoStore *s)
+int store_need_spares(ColoStore *s, guint n)
 {
-    gboolean have;
+    int r = 0;
 
-    g_mutex_lock(&s->lock);
-    have = s->spares->len > 0;
-    g_mutex_unlock(&s->lock);
-    return have ? 0 : make_spare(s);
+    for (;;) {
+        gboolean have;
+
+        g_mutex_lock(&s->lock);
+        have = s->spares->len >= n;
+        g_mutex_unlock(&s->lock);
+        if (have || r) {
+            return have ? 0 : r == -EDQUOT ? -ENOSPC : r;
+        }
+        r = make_spare(s);
+    }
 }
 
 StoreLayer *store_take_spare(ColoStore *s)
@@ -218,7 +225,7 @@ static void bury(ColoStore *s, StoreLayer *l)
 static void give_space_back(ColoStore *s)
 {
     g_mutex_lock(&s->control); /* nobody takes one meanwhile */
-    for (guint i = 0;; i++) {
+    for (guint i = 0;;) {
         StoreLog *log = NULL;
 
         g_mutex_lock(&s->lock);
@@ -229,7 +236,15 @@ static void give_space_back(ColoStore *s)
         if (!log) {
             break;
         }
-        store_log_recycle(log, STORE_LOG_START);
+        if (!store_log_recycle(log, STORE_LOG_START)) {
+            i++;
+            continue;
+        }
+        /* Its header is not what it should be. */
+        g_mutex_lock(&s->lock);
+        g_ptr_array_remove(s->spares, log);
+        g_mutex_unlock(&s->lock);
+        remove_log(s, log);
     }
     g_mutex_unlock(&s->control);
 }

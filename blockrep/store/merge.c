@@ -81,6 +81,19 @@ static void forget(ColoStore *s, GPtrArray *layers, GPtrArray *gone)
     }
 }
 
+/* There was no room for the state without them. */
+static void remember(ColoStore *s, GPtrArray *gone, guint n_sealed)
+{
+    for (guint i = 0; i < gone->len; i++) {
+        if (i < n_sealed) {
+            g_ptr_array_insert(s->sealed, (gint)i, gone->pdata[i]);
+        } else {
+            g_ptr_array_insert(s->active, (gint)(i - n_sealed), gone->pdata[i]);
+        }
+    }
+    g_ptr_array_set_size(gone, 0);
+}
+
 /* The state without merged layers is on the disk, or nobody knows. */
 static int sync_state(ColoStore *s)
 {
@@ -112,12 +125,24 @@ static int merge_layers(ColoStore *s, GPtrArray *layers, gboolean last)
         r = -errno;
     }
     if (!r) {
+        gboolean direct;
+        guint n_sealed;
+
         g_mutex_lock(&s->control);
         g_mutex_lock(&s->lock);
+        n_sealed = s->sealed->len;
         forget(s, layers, gone);
-        s->direct = s->direct || last;
+        n_sealed -= s->sealed->len;
+        direct = s->direct;
+        s->direct = direct || last;
         g_mutex_unlock(&s->lock);
         r = store_save(s);
+        if (r == -ENOSPC) {
+            g_mutex_lock(&s->lock);
+            remember(s, gone, n_sealed);
+            s->direct = direct;
+            g_mutex_unlock(&s->lock);
+        }
         g_mutex_unlock(&s->control);
         r = r ? r : sync_state(s);
     }
@@ -145,7 +170,7 @@ static int rotate(ColoStore *s)
     int r;
 
     g_mutex_lock(&s->control);
-    r = store_need_spare(s);
+    r = store_need_spares(s, 1);
     if (!r) {
         g_mutex_lock(&s->lock);
         next = s->next_active = store_take_spare(s);

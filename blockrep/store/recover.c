@@ -285,7 +285,7 @@ static int add_tops(ColoStore *s)
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(lists); i++) {
-        int r = lists[i] ? store_need_spare(s) : 0;
+        int r = lists[i] ? store_need_spares(s, 1) : 0;
 
         if (r) {
             return r;

@@ -62,7 +62,11 @@ int store_save(ColoStore *s)
     g_mutex_unlock(&s->lock);
     r = store_state_write(s->statefile, &snap);
     store_snapshot_clear(&snap);
-    if (r) {
+    if (r == -ENOSPC) {
+        g_mutex_lock(&s->lock);
+        store_is_full(s, s->folder_path);
+        g_mutex_unlock(&s->lock);
+    } else if (r) {
         g_mutex_lock(&s->lock);
         store_break(s, "cannot write the store's state: %s", g_strerror(-r));
         g_mutex_unlock(&s->lock);

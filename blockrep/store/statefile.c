@@ -178,11 +178,25 @@ static gboolean overlap(const Place *p, guint32 start, guint32 n)
     return p->generation && start < p->start + p->n && p->start < start + n;
 }
 
+/*
+ * Not all of a snapshot could be written, but enough of it may be for a reader:
+ * TRUE when there is none any more.
+ */
+static gboolean wipe(StoreState *f, const guint8 *snapshot, guint64 pos)
+{
+    guint8 h[STORE_SNAPSHOT_HEADER] = {0};
+
+    return !store_pwrite(f->fd, h, sizeof(h), pos) ||
+           (!store_pread(f->fd, h, sizeof(h), pos) &&
+            memcmp(h, snapshot, sizeof(h)));
+}
+
 int store_state_write(StoreState *f, StoreSnapshot *s)
 {
     g_autofree guint8 *buf = NULL;
     guint32 n, start;
     gboolean hit;
+    guint64 pos;
     gsize len;
     int r;
 
@@ -202,7 +216,11 @@ int store_state_write(StoreState *f, StoreSnapshot *s)
     if (r) {
         return r;
     }
-    r = store_pwrite(f->fd, buf, len, (guint64)(start + 1) * COLO_STORE_BLOCK);
+    pos = (guint64)(start + 1) * COLO_STORE_BLOCK;
+    r = store_pwrite(f->fd, buf, len, pos);
+    if (r == -ENOSPC || r == -EDQUOT) {
+        return wipe(f, buf, pos) ? -ENOSPC : -EIO;
+    }
     if (!r) {
         g_mutex_lock(&f->lock);
         f->last = (Place){s->generation, start, n};

@@ -26,7 +26,10 @@ StoreState *store_state_open(int folder, guint64 base_size, gboolean writable,
                              StoreSnapshot *s, GError **error);
 void store_state_close(StoreState *f);
 
-/* Sets s->generation.  One at a time.  0 or -errno */
+/*
+ * Sets s->generation.  One at a time.  0 or -errno; with -ENOSPC the one before
+ * is the newest still.
+ */
 int store_state_write(StoreState *f, StoreSnapshot *s);
 /* What was written before the call is on the disk.  0 or -errno */
 int store_state_sync(StoreState *f);

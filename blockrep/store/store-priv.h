@@ -136,8 +136,8 @@ int store_piece_read(ColoStore *s, const StorePiece *p, void *buf);
 
 void store_keeper_start(ColoStore *s);
 void store_keeper_stop(ColoStore *s);
-/* With control, without lock: there is a spare log after.  0 or -errno */
-int store_need_spare(ColoStore *s);
+/* With control, without lock: there are n spare logs after.  0 or -errno */
+int store_need_spares(ColoStore *s, guint n);
 /* With both, after that: a layer to write to.  The caller broadcasts changed
  * when it is done: the keeper makes another. */
 StoreLayer *store_take_spare(ColoStore *s);
@@ -175,7 +175,10 @@ void store_drain(ColoStore *s, const guint *inflight);
 /* --- snapshot.c: with control, without lock --------------------------------
  */
 
-/* Write the state as it is now.  0 or -errno, and the store is broken. */
+/*
+ * Write the state as it is now.  0; -ENOSPC: the disk has the one before, and
+ * the caller takes back what it changed; or -errno, and the store is broken.
+ */
 int store_save(ColoStore *s);
 void store_fill_snapshot(ColoStore *s, StoreSnapshot *out); /* with lock */
 

@@ -457,6 +457,85 @@ static void test_full(void)
     server_free(t.s);
 }
 
+/* No file can be made there any more. */
+static guint use_up_names(const char *folder)
+{
+    for (guint i = 0;; i++) {
+        g_autofree char *path = g_strdup_printf("%s/name%u", folder, i);
+        int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+
+        if (fd < 0) {
+            g_assert_cmpint(errno, ==, ENOSPC);
+            return i;
+        }
+        close(fd);
+    }
+}
+
+/*
+ * There is no room for the log of the next epoch: the checkpoint is refused on
+ * all disks and may be asked for again; nothing of the last one is lost.
+ */
+static void test_no_log(void)
+{
+    g_autofree char *folder = NULL, *one = NULL;
+    guint names, at = 0;
+    int r;
+    Setup t;
+
+    if (geteuid() || unshare(CLONE_NEWNS) ||
+        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL)) {
+        g_test_skip("no file system can be mounted here");
+        return;
+    }
+    t.s = server_new(2, 16 * MIB);
+    if (!t.s) {
+        return;
+    }
+    folder = g_build_filename(t.s->dir, "logs", NULL);
+    one = g_build_filename(folder, "vdb", NULL);
+    g_assert_cmpint(g_mkdir_with_parents(one, 0700), ==, 0);
+    g_assert_cmpint(mount("tmpfs", one, "tmpfs", 0, "size=64m,nr_inodes=40"),
+                    ==, 0);
+    t.s->folder = g_strdup(folder);
+    server_start(t.s);
+    server_begin(t.s);
+    connect_all(&t);
+    client_fill(t.pvm[0], 0, 4096, 1);
+    client_fill(t.pvm[1], 0, 4096, 1);
+    take(&t, 1);
+    names = use_up_names(one);
+    do { /* captures that are thrown away: each takes a log */
+        g_assert_cmpuint(at, <, 40);
+        client_fill(t.pvm[0], at * 4096, 4096, 2);
+        client_fill(t.pvm[1], at++ * 4096, 4096, 2);
+        r = client_request(t.cut, "seal", 2, SESSION);
+    } while (!r);
+    g_assert_cmpint(r, ==, ENOSPC);
+    server_wait_event(t.s, "COLO_DISK", "\"name\":\"vdb\",\"what\":\"enospc\"");
+    g_assert_cmpint(client_request(t.cut, "seal", 2, SESSION), ==, ENOSPC);
+    server_refuses(t.s, "epoch 2 is not sealed", "disk-commit",
+                   "{\"epoch\":2}");
+    for (guint i = 0; i < 2; i++) {
+        client_check(t.svm[i], 0, 4096, 1);
+        client_check(t.pvm[i], 0, at * 4096, 2);
+    }
+
+    while (names--) {
+        g_autofree char *path = g_strdup_printf("%s/name%u", one, names);
+
+        g_assert_cmpint(g_unlink(path), ==, 0);
+    }
+    take(&t, 2);
+    for (guint i = 0; i < 2; i++) {
+        client_check(t.svm[i], 0, at * 4096, 2);
+    }
+    disconnect_all(&t);
+    server_stop(t.s);
+    g_assert_cmpint(umount(one), ==, 0);
+    server_free(t.s);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -469,5 +548,6 @@ int main(int argc, char **argv)
     g_test_add_func("/nbd/all-or-none", test_all_or_none);
     g_test_add_func("/nbd/half-loaded", test_half_loaded);
     g_test_add_func("/nbd/full", test_full);
+    g_test_add_func("/nbd/no-log", test_no_log);
     return g_test_run();
 }

@@ -10,7 +10,7 @@
 
 gint fault_write[FAULT_OTHER + 1], fault_sync[FAULT_OTHER + 1];
 gint fault_allocate[FAULT_OTHER + 1];
-gint fault_short, fault_base_us;
+gint fault_short, fault_state_late, fault_base_us;
 static gint written[FAULT_FDS], synced[FAULT_FDS]; /* how often */
 void (*fault_on_state_sync)(void);
 
@@ -28,7 +28,7 @@ void fault_reset(void)
     memset(fault_allocate, 0, sizeof(fault_allocate));
     memset(written, 0, sizeof(written));
     memset(synced, 0, sizeof(synced));
-    fault_base_us = fault_short = 0;
+    fault_base_us = fault_short = fault_state_late = 0;
     fault_on_state_sync = NULL;
 }
 
@@ -97,6 +97,12 @@ ssize_t __wrap_pwritev(int fd, const struct iovec *v, int n, off_t pos)
         }
         g_assert_cmpint(fd, <, FAULT_FDS);
         g_atomic_int_inc(&written[fd]);
+    }
+    if (file == FAULT_STATE && g_atomic_int_get(&fault_state_late) &&
+        v->iov_len > STORE_SNAPSHOT_HEADER) {
+        g_assert_cmpint(__real_pwritev(fd, v, n, pos), ==, v->iov_len);
+        errno = ENOSPC;
+        return -1;
     }
     if (file == FAULT_BASE && g_atomic_int_get(&fault_base_us)) {
         g_usleep((gulong)g_atomic_int_get(&fault_base_us));

@@ -19,6 +19,8 @@ extern gint fault_write[FAULT_OTHER + 1], fault_sync[FAULT_OTHER + 1];
 extern gint fault_allocate[FAULT_OTHER + 1];
 /* The next write to a log ends so many bytes too early, then fails. */
 extern gint fault_short;
+/* Snapshots of the state are written, and yet give ENOSPC. */
+extern gint fault_state_late;
 /* Each write to the image takes this long. */
 extern gint fault_base_us;
 

@@ -180,6 +180,199 @@ static void test_state_write(Fixture **fp, gconstpointer unused)
     g_assert_cmpint(colo_store_seal(f->s, 3), ==, 0);
 }
 
+/* The PVM may write again: the file system itself was never full. */
+static void wait_room(Fixture *f)
+{
+    gint64 until = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+
+    g_mutex_lock(&f->s->lock);
+    while (f->s->full) {
+        g_assert_true(g_cond_wait_until(&f->s->changed, &f->s->lock, until));
+    }
+    g_mutex_unlock(&f->s->lock);
+    g_assert_true(fixture_wait_event(f, "enospc"));
+    g_assert_true(fixture_wait_event(f, "space"));
+}
+
+/* Nothing has changed, and can be asked for again. */
+static void check_refused(Fixture *f)
+{
+    for (guint i = 0; i < 3; i++) {
+        g_assert_cmpint(colo_store_seal(f->s, 3), ==, -ENOSPC);
+        g_assert_false(colo_store_has_epoch(f->s, 3));
+        g_assert_cmpint(colo_store_load(f->s, 3), ==, -ENOENT);
+    }
+    g_assert_cmpuint(fixture_status(f).epoch, ==, 2);
+    g_assert_cmpuint(fixture_status(f).loaded, ==, 0);
+    g_assert_null(f->s->error);
+    check_filled(f, PVM, 0, 4096, 'b');
+    check_filled(f, PVM, 4096, 4096, 'a');
+    check_filled(f, SVM, 0, 4096, 's');
+    wait_room(f);
+}
+
+static void check_sealed_again(Fixture *f)
+{
+    check_write(f, PVM, 8192, 4096, 'd');
+    g_assert_cmpint(colo_store_seal(f->s, 3), ==, 0);
+    check_write(f, PVM, 8192, 4096, 'e');
+    g_assert_cmpint(colo_store_load(f->s, 3), ==, 0);
+    check_filled(f, SVM, 0, 4096, 'b');
+    check_filled(f, SVM, 4096, 4096, 'c');
+    check_filled(f, SVM, 8192, 4096, 'd');
+    g_assert_cmpint(colo_store_merge(f->s), ==, 0);
+    check_base(f, 0, 4096, 'b');
+    check_base(f, 4096, 4096, 'c');
+    check_base(f, 8192, 4096, 'd');
+    check_filled(f, PVM, 8192, 4096, 'e');
+}
+
+/*
+ * There is no room for the state: a checkpoint is refused, everything is as it
+ * was, for the next process, too.
+ */
+static void state_full(Fixture *f, gint *fault, gboolean reopen)
+{
+
+    check_write(f, PVM, 0, 4096, 'b');
+    check_write(f, SVM, 0, 4096, 's');
+    g_atomic_int_set(fault, ENOSPC);
+    check_refused(f);
+    g_assert_cmpint(colo_store_load(f->s, 2), ==, -ENOSPC);
+    g_assert_cmpint(colo_store_unseal(f->s, 2), ==, -ENOSPC);
+    check_refused(f);
+    check_write(f, PVM, 4096, 4096, 'c');
+    if (reopen) {
+        fixture_close(f);
+    }
+    g_atomic_int_set(fault, 0);
+    if (reopen) {
+        fixture_open(f);
+        g_assert_cmpuint(fixture_status(f).epoch, ==, 2);
+        check_filled(f, SVM, 0, 4096, 's');
+    }
+    check_filled(f, PVM, 4096, 4096, 'c');
+    check_sealed_again(f);
+}
+
+static void test_state_full(Fixture **fp, gconstpointer unused)
+{
+    state_full(*fp, &fault_write[FAULT_STATE], FALSE);
+}
+
+static void test_state_full_killed(Fixture **fp, gconstpointer unused)
+{
+    state_full(*fp, &fault_write[FAULT_STATE], TRUE);
+}
+
+/* Part of it was written, and that part says it all. */
+static void test_state_part(Fixture **fp, gconstpointer unused)
+{
+    state_full(*fp, &fault_state_late, TRUE);
+}
+
+/* The first of all: until then the PVM writes to the image. */
+static void test_state_full_first(Fixture **fp, gconstpointer unused)
+{
+    Fixture *f = *fp;
+
+    g_assert_cmpint(colo_store_reset(f->s), ==, 0);
+    check_write(f, PVM, 0, 4096, 'b');
+    g_atomic_int_set(&fault_write[FAULT_STATE], ENOSPC);
+    g_assert_cmpint(colo_store_seal(f->s, 1), ==, -ENOSPC);
+    g_assert_cmpuint(fixture_status(f).state, ==, COLO_STORE_EMPTY);
+    wait_room(f);
+    check_write(f, PVM, 4096, 4096, 'c');
+    check_base(f, 4096, 4096, 'c');
+    g_atomic_int_set(&fault_write[FAULT_STATE], 0);
+    g_assert_cmpint(colo_store_seal(f->s, 1), ==, 0);
+    check_write(f, PVM, 4096, 4096, 'd');
+    check_base(f, 4096, 4096, 'c');
+    fixture_wait_durable(f, 1);
+}
+
+/* What is merged stays in the lists until the state can say so. */
+static void test_state_full_merging(Fixture **fp, gconstpointer unused)
+{
+    Fixture *f = *fp;
+
+    g_atomic_int_set(&fault_write[FAULT_BASE], ENOSPC); /* not yet */
+    g_assert_cmpint(colo_store_load(f->s, 2), ==, 0);
+    g_assert_cmpint(colo_store_merge(f->s), ==, -ENOSPC);
+    g_atomic_int_set(&fault_write[FAULT_STATE], ENOSPC);
+    g_atomic_int_set(&fault_write[FAULT_BASE], 0);
+    g_assert_cmpint(colo_store_merge(f->s), ==, -ENOSPC);
+    g_assert_cmpuint(fixture_status(f).sealed, ==, 1);
+    check_filled(f, SVM, 0, MIB, 'a');
+    check_filled(f, PVM, 0, MIB, 'a');
+    g_atomic_int_set(&fault_write[FAULT_STATE], 0);
+    g_assert_cmpint(colo_store_merge(f->s), ==, 0);
+    g_assert_cmpuint(fixture_status(f).sealed, ==, 0);
+    check_base(f, 0, MIB, 'a');
+}
+
+/* So many logs are ready, and there is room for no other. */
+static void leave_spares(Fixture *f, guint n)
+{
+    ColoStore *s = f->s;
+
+    g_atomic_int_set(&fault_write[FAULT_LOG], ENOSPC);
+    g_mutex_lock(&s->control);
+    g_mutex_lock(&s->lock);
+    g_assert_cmpuint(s->spares->len, >=, n);
+    while (s->spares->len > n) {
+        StoreLog *log = g_ptr_array_steal_index(s->spares, s->spares->len - 1);
+
+        store_log_close(log);
+    }
+    g_mutex_unlock(&s->lock);
+    g_mutex_unlock(&s->control);
+}
+
+static void wait_spares(Fixture *f, guint n)
+{
+    gint64 until = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+    guint have = 0;
+
+    while (have < n && g_get_monotonic_time() < until) {
+        g_usleep(1000);
+        g_mutex_lock(&f->s->lock);
+        have = f->s->spares->len;
+        g_mutex_unlock(&f->s->lock);
+    }
+    g_assert_cmpuint(have, >=, n);
+}
+
+/* A checkpoint takes a log when it is sealed and one when it is loaded. */
+static void test_no_log(Fixture **fp, gconstpointer unused)
+{
+    Fixture *f = *fp;
+
+    check_write(f, PVM, 0, 4096, 'b');
+    check_write(f, SVM, 0, 4096, 's');
+    wait_spares(f, 2);
+    leave_spares(f, 1);
+    check_refused(f);
+    g_atomic_int_set(&fault_write[FAULT_LOG], 0);
+    check_write(f, PVM, 4096, 4096, 'c');
+    check_sealed_again(f);
+}
+
+static void test_last_logs(Fixture **fp, gconstpointer unused)
+{
+    Fixture *f = *fp;
+
+    check_write(f, PVM, 0, 4096, 'b');
+    check_write(f, SVM, 0, 4096, 's');
+    wait_spares(f, 2);
+    leave_spares(f, 2);
+    g_assert_cmpint(colo_store_seal(f->s, 3), ==, 0);
+    g_assert_cmpint(colo_store_load(f->s, 3), ==, 0);
+    check_filled(f, SVM, 0, 4096, 'b');
+    g_assert_cmpint(colo_store_promote(f->s), ==, 0);
+    check_filled(f, SVM, 0, 4096, 'b');
+}
+
 static ColoStore *watched;
 
 /* In a sync of the state: what it names no more is on the disk. */
@@ -304,6 +497,13 @@ int main(int argc, char **argv)
     ADD("zeroes-full", test_zeroes_full);
     ADD("log-sync", test_log_sync);
     ADD("state-write", test_state_write);
+    ADD("state-full", test_state_full);
+    ADD("state-full-killed", test_state_full_killed);
+    ADD("state-part", test_state_part);
+    ADD("state-full-first", test_state_full_first);
+    ADD("state-full-merging", test_state_full_merging);
+    ADD("no-log", test_no_log);
+    ADD("last-logs", test_last_logs);
     ADD("merged-and-flushed", test_merged_and_flushed);
     ADD("short", test_short);
     ADD("slow-image", test_slow_image);
