@@ -13,6 +13,7 @@
 #include "blockrep/attach/nbd-link.h"
 #include "colo/log.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -269,7 +270,8 @@ static gboolean refused(ColoDiskCut *c, GError **error)
     int e = nbd_get_errno();
 
     c->cookie = -1;
-    g_set_error(error, COLO_DISK_ERROR, COLO_DISK_ERROR_REFUSED,
+    g_set_error(error, COLO_DISK_ERROR,
+                e == ENOSPC ? COLO_DISK_ERROR_FULL : COLO_DISK_ERROR_REFUSED,
                 "NBD server %s did not seal its disks: %s", c->peer->text,
                 e ? g_strerror(e) : nbd_get_error());
     return FALSE;

@@ -37,7 +37,7 @@ void colo_disk_cut_begin(ColoDiskCut *c, guint64 epoch, const char *session);
  * Wait for the answer until deadline_us (monotonic).  TRUE: all disks are
  * sealed.  FALSE: none is, or it is not known (sealing the same epoch again
  * is right either way): the capture is to be thrown away.  Errors:
- * COLO_DISK_ERROR; REFUSED with the server's errno in words.
+ * COLO_DISK_ERROR; REFUSED or FULL with the server's errno in words.
  */
 gboolean colo_disk_cut_end(ColoDiskCut *c, gint64 deadline_us, GError **error);
 

@@ -14,6 +14,7 @@ typedef enum {
     COLO_DISK_ERROR_GONE,    /* the server cannot be reached */
     COLO_DISK_ERROR_REFUSED, /* it answered, with an error */
     COLO_DISK_ERROR_TIMEOUT, /* it did not answer in time */
+    COLO_DISK_ERROR_FULL,    /* it answered that there is no room */
 } ColoDiskErrorCode;
 
 typedef struct ColoDiskPeer {

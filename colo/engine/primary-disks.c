@@ -15,6 +15,8 @@
 #define SHOW_US    (200 * 1000)            /* between looks at progress */
 #define DETACH_US  (5 * G_USEC_PER_SEC)
 #define REFUSED_US (10 * G_USEC_PER_SEC)   /* then only a new copy helps */
+#define PAUSE_US   (100 * 1000)            /* between cuts that failed, */
+#define PAUSES     4                       /* doubled so often at most */
 
 gboolean primary_open_disks(Primary *p, GError **error)
 {
@@ -66,7 +68,7 @@ void primary_offer_disks(Primary *p, FtHello *h)
 
 void primary_start_disks(Primary *p, gboolean whole)
 {
-    p->disks.refused_since = 0;
+    p->disks.refused_since = p->disks.refusals = 0;
     if (p->e->attach) {
         p->disks.started = TRUE;
         colo_disk_attach_start(p->e->attach, whole);
@@ -76,6 +78,7 @@ void primary_start_disks(Primary *p, gboolean whole)
 void primary_stop_disks(Primary *p, gboolean all)
 {
     p->disks.lost = p->disks.noted = FALSE;
+    p->disks.refusals = 0;
     if (p->e->attach && (all || p->disks.started)) {
         colo_disk_attach_stop(p->e->attach);
     }
@@ -97,6 +100,11 @@ gboolean primary_disks_are_ready(const Primary *p)
 {
     return !p->e->attach || (colo_disk_attach_is_synced(p->e->attach) &&
                              colo_disk_cut_is_ready(p->e->cut));
+}
+
+gboolean primary_disks_are_well(const Primary *p)
+{
+    return primary_disks_are_ready(p) && !p->disks.refusals;
 }
 
 static const char *why(const Primary *p)
@@ -156,7 +164,8 @@ gboolean primary_cut_end(Primary *p, gint64 deadline, GError **error)
     if (ok) {
         ColoStatus *s = p->e->status;
 
-        p->disks.refused_since = 0;
+        p->disks.lost = p->disks.lost && !p->disks.refusals;
+        p->disks.refused_since = p->disks.refusals = 0;
         colo_status_lock(s);
         s->cuts++;
         colo_histogram_add(s->cut, (guint64)p->disks.cut_us);
@@ -170,13 +179,25 @@ gboolean primary_cut_failed(Primary *p, const GError *error)
     gint64 now = g_get_monotonic_time();
 
     primary_degrade_disks(p, error->message);
+    /* Where there is no room a new copy helps least, and costs what is there. */
+    if (g_error_matches(error, COLO_DISK_ERROR, COLO_DISK_ERROR_FULL)) {
+        p->disks.refused_since = 0;
+        p->disks.refusals++;
+        return TRUE;
+    }
     if (!g_error_matches(error, COLO_DISK_ERROR, COLO_DISK_ERROR_REFUSED)) {
         return TRUE;
     }
+    p->disks.refusals++;
     if (!p->disks.refused_since) {
         p->disks.refused_since = now;
     }
     return now - p->disks.refused_since < REFUSED_US;
+}
+
+gint64 primary_cut_pause(const Primary *p)
+{
+    return PAUSE_US << MIN(p->disks.refusals, PAUSES);
 }
 
 /* --- What the disks say ---------------------------------------------------- */
@@ -260,22 +281,23 @@ void primary_watch_disks(Primary *p)
     gint64 now = g_get_monotonic_time();
     gboolean protected = e->state == COLO_STATE_ACTIVE ||
                          e->state == COLO_STATE_DEGRADED;
-    gboolean ready;
+    gboolean ready, well;
 
     if (!e->attach) {
         return;
     }
     colo_disk_attach_take_lost(e->attach); /* only how it is now counts */
     ready = primary_disks_are_ready(p);
+    well = primary_disks_are_well(p);
     if (tell(p) || now - p->disks.shown_at >= SHOW_US) {
         show(p, now);
     }
     if (protected && !ready) {
         primary_degrade_disks(p, why(p));
-    } else if (protected && p->disks.lost) {
+    } else if (protected && well && p->disks.lost) {
         primary_ask_checkpoint(p, "disk", "the disks are in sync again");
         p->disks.lost = FALSE;
     }
     /* What the secondary has grows old, and output passes. */
-    colo_heartbeat_say_stale(e->heartbeat, protected && !ready);
+    colo_heartbeat_say_stale(e->heartbeat, protected && !well);
 }

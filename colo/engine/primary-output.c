@@ -21,7 +21,7 @@
 /* Can a checkpoint cover what the proxy holds? */
 static gboolean may_cover(const Primary *p)
 {
-    return colo_proxy_is_ready(p->e->proxy) && primary_disks_are_ready(p);
+    return colo_proxy_is_ready(p->e->proxy) && primary_disks_are_well(p);
 }
 
 /* How long the proxy may go on holding in this state; -1: as it likes. */

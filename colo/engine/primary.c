@@ -186,17 +186,23 @@ static void cannot_capture(Primary *p, const GError *error)
     p->reopen_at = g_get_monotonic_time() + GIVE_UP_US;
 }
 
-/* The disks were not sealed: once more, some time later. */
-static void not_cut(Primary *p, const GError *error)
+/*
+ * The disks were not sealed: once more, some time later.  held: the output was,
+ * before the capture.
+ */
+static void not_cut(Primary *p, gboolean held, const GError *error)
 {
     if (!primary_cut_failed(p, error)) {
         g_clear_pointer(&p->session, g_free); /* a full copy heals all */
         primary_lose_link(p, error->message);
         return;
     }
+    if (!held && colo_proxy_holds(p->e->proxy)) {
+        colo_proxy_pass(p->e->proxy); /* it waited for nothing */
+    }
     ask_again(p);
     p->phase = PHASE_IDLE;
-    p->not_before = g_get_monotonic_time() + FAILED_US;
+    p->not_before = g_get_monotonic_time() + primary_cut_pause(p);
     p->next_checkpoint = g_get_monotonic_time() + p->delay_us;
 }
 
@@ -213,6 +219,7 @@ static void settle_ahead(Primary *p)
 static void capture(Primary *p)
 {
     ColoEngine *e = p->e;
+    gboolean held = colo_proxy_holds(e->proxy);
     g_autoptr(GError) error = NULL;
 
     if (!colo_vm_running(e->vm)) {
@@ -252,7 +259,7 @@ static void capture(Primary *p)
         p->phase = PHASE_IDLE;
         p->next_checkpoint = g_get_monotonic_time() + p->delay_us;
     } else if (error->domain == COLO_DISK_ERROR) {
-        not_cut(p, error);
+        not_cut(p, held, error);
     } else if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)) {
         primary_lose_link(p, error->message);
     } else {

@@ -43,7 +43,8 @@ typedef struct PrimaryDisks {
     gboolean lost;          /* no checkpoint could be made, and none was since */
     gboolean cutting;
     gint64 cut_us;          /* what the cut under way has cost the guest */
-    gint64 refused_since;   /* the seal, each time; 0: it was not */
+    guint refusals;         /* of the seal, one after another */
+    gint64 refused_since;   /* but for want of room; 0: it was not */
 } PrimaryDisks;
 
 typedef struct Primary {
@@ -198,8 +199,10 @@ void primary_start_disks(Primary *p, gboolean whole);
 void primary_stop_disks(Primary *p, gboolean all);
 void primary_detach_disks(Primary *p);
 
-/* Can a checkpoint be made?  And it cannot: the first one waits. */
+/* Can a checkpoint be tried, and did the last try not say that it is vain? */
 gboolean primary_disks_are_ready(const Primary *p);
+gboolean primary_disks_are_well(const Primary *p);
+/* It cannot: the first one waits. */
 void primary_wait_for_disks(Primary *p);
 
 /*
@@ -211,6 +214,7 @@ gboolean primary_cut_end(Primary *p, gint64 deadline, GError **error);
 
 /* It failed.  FALSE: it is refused for so long that all has to begin anew. */
 gboolean primary_cut_failed(Primary *p, const GError *error);
+gint64 primary_cut_pause(const Primary *p); /* until the next try, us */
 
 /* Protection is not what it was, unless that was said. */
 void primary_degrade_disks(Primary *p, const char *reason);

@@ -73,7 +73,7 @@ static void connect_control(Cut *t)
     g_assert_nonnull(t->control);
 }
 
-static Cut *cut_new(gboolean tcp, const char *more)
+static Cut *cut_new(gboolean tcp, const char *filters, const char *more)
 {
     Cut *t = g_new0(Cut, 1);
 
@@ -84,6 +84,7 @@ static Cut *cut_new(gboolean tcp, const char *more)
                                 g_getenv("COLO_NBDKIT_PLUGIN"), t->bed->target,
                                 t->stores, t->path, more ? more : "");
     t->bed->plugin = t->plugin;
+    t->bed->filters = filters;
     bed_start_nbdkit(t->bed);
     connect_control(t);
     control(t, "disk-reset", "{\"session\": \"" SESSION "\"}");
@@ -140,7 +141,7 @@ static gboolean secondary_holds(Cut *t, const char *export, guint64 offset,
 
 static void test_checkpoint(void)
 {
-    g_autoptr(Cut) t = cut_new(FALSE, NULL);
+    g_autoptr(Cut) t = cut_new(FALSE, NULL, NULL);
     Bed *b = t->bed;
     const guint8 *state;
     gint64 paused = 0;
@@ -220,7 +221,7 @@ static void test_two(void)
     g_assert_true(g_file_set_contents(image, "", 0, NULL));
     g_assert_cmpint(truncate(image, 32 << 20), ==, 0);
     param = g_strdup_printf("disk=vdb=%s", image);
-    t = cut_new(FALSE, param);
+    t = cut_new(FALSE, NULL, param);
     b = t->bed;
     devices = g_strdup_printf(
         "-blockdev raw,node-name=vda,file.driver=file,file.filename=%s "
@@ -268,7 +269,7 @@ static void test_two(void)
 
 static void test_refused(void)
 {
-    g_autoptr(Cut) t = cut_new(FALSE, NULL);
+    g_autoptr(Cut) t = cut_new(FALSE, NULL, NULL);
     g_autoptr(GError) error = NULL;
 
     g_assert_false(cut(t, 1, OTHER, &error));
@@ -284,9 +285,30 @@ static void test_refused(void)
     g_assert_error(error, COLO_DISK_ERROR, COLO_DISK_ERROR_REFUSED);
 }
 
+/* No reason to connect anew, nor to begin a new session. */
+static void test_full(void)
+{
+    g_autofree char *file =
+        g_strdup_printf("%s/colo-cut-full-%d", g_get_tmp_dir(), (int)getpid());
+    g_autofree char *params = g_strdup_printf(
+        "error-pwrite=ENOSPC error-pwrite-rate=100%% error-pwrite-file=%s",
+        file);
+    g_autoptr(Cut) t = cut_new(FALSE, "--filter=error", params);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(g_file_set_contents(file, "", 0, &error));
+    g_assert_false(cut(t, 1, SESSION, &error));
+    g_assert_error(error, COLO_DISK_ERROR, COLO_DISK_ERROR_FULL);
+    g_clear_error(&error);
+    g_assert_true(colo_disk_cut_is_ready(t->cut));
+    g_assert_cmpint(unlink(file), ==, 0);
+    g_assert_true(cut(t, 1, SESSION, &error));
+    g_assert_no_error(error);
+}
+
 static void test_lost(void)
 {
-    g_autoptr(Cut) t = cut_new(FALSE, NULL);
+    g_autoptr(Cut) t = cut_new(FALSE, NULL, NULL);
     g_autoptr(GError) error = NULL;
 
     /* It dies while nothing is asked of it. */
@@ -314,7 +336,7 @@ static void test_lost(void)
 
 static void test_silent(void)
 {
-    g_autoptr(Cut) t = cut_new(TRUE, NULL);
+    g_autoptr(Cut) t = cut_new(TRUE, NULL, NULL);
     g_autoptr(GError) error = NULL;
     gint64 start = g_get_monotonic_time();
 
@@ -370,7 +392,7 @@ static int compare(gconstpointer a, gconstpointer b)
 /* How long the pause has to wait for it */
 static void test_latency(void)
 {
-    g_autoptr(Cut) t = cut_new(TRUE, NULL);
+    g_autoptr(Cut) t = cut_new(TRUE, NULL, NULL);
     gint64 us[500];
 
     for (guint i = 0; i < G_N_ELEMENTS(us); i++) {
@@ -402,6 +424,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cut/reads", test_reads);
     g_test_add_func("/cut/two", test_two);
     g_test_add_func("/cut/refused", test_refused);
+    g_test_add_func("/cut/full", test_full);
     g_test_add_func("/cut/lost", test_lost);
     g_test_add_func("/cut/silent", test_silent);
     g_test_add_func("/cut/not-ours", test_not_ours);

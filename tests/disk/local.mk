@@ -2,6 +2,7 @@
 # Disks of real guests.
 DISK_GUEST_TESTS = \
 	tests/disk/test-disk-faults \
+	tests/disk/test-disk-room \
 	tests/disk/test-disk-seed \
 	tests/disk/test-disk-takeover \
 	tests/disk/test-disk-tls
@@ -11,6 +12,8 @@ TESTS += $(DISK_GUEST_TESTS)
 DISK_LOAD = tests/disk/disk.h tests/disk/disk.c $(PROXY_LOAD)
 tests_disk_test_disk_faults_SOURCES = tests/disk/test-disk-faults.c $(DISK_LOAD)
 tests_disk_test_disk_faults_LDADD = $(PROXY_GUEST_LIBS)
+tests_disk_test_disk_room_SOURCES = tests/disk/test-disk-room.c $(DISK_LOAD)
+tests_disk_test_disk_room_LDADD = $(PROXY_GUEST_LIBS)
 tests_disk_test_disk_seed_SOURCES = tests/disk/test-disk-seed.c $(DISK_LOAD)
 tests_disk_test_disk_seed_LDADD = $(PROXY_GUEST_LIBS)
 tests_disk_test_disk_takeover_SOURCES = \
