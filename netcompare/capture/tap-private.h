@@ -10,6 +10,9 @@
 #include "netcompare/capture/tap.h"
 
 #define TAP_READ_BATCH 32 /* frames for each recvmmsg(2) */
+/* Large ones, so that they are still in the cache when they are looked at */
+#define TAP_READ_FEW   3
+#define TAP_READ_LARGE (16 * 1024)
 
 struct NetTap {
     int fd;
@@ -22,6 +25,7 @@ struct NetTap {
 
     NetBufPool *pool;
     NetBuf *bufs[TAP_READ_BATCH];
+    guint batch; /* of them are used by the next recvmmsg(2) */
     NetTapStats stats;
 };
 

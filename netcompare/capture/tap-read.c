@@ -148,16 +148,20 @@ int net_tap_read(NetTap *t, guint max, NetFrameFunc on_frame, gpointer user,
     if (t->gone && tap_is_gone(t, error))
         return -1;
     while (done < max) {
-        const guint want = MIN(max - done, TAP_READ_BATCH);
+        const guint want = MIN(max - done, t->batch);
         const int n = receive(t, &b, want, error);
 
         if (n < 0)
             return -1;
+        if (n)
+            t->batch = TAP_READ_BATCH;
         for (int i = 0; i < n; i++) {
             NetFrame f;
 
             if (!make_frame(t, &b, (guint)i, &f))
                 continue;
+            if (f.len >= TAP_READ_LARGE)
+                t->batch = TAP_READ_FEW;
             t->stats.read++;
             t->stats.read_bytes += f.len;
             done++;

@@ -112,6 +112,7 @@ NetTap *net_tap_open(const char *name, NetTapDirection direction,
 
     t->fd = -1;
     t->name = g_strdup(name);
+    t->batch = TAP_READ_BATCH;
     t->pool = net_buf_pool_new(VLAN_LEN + NET_TAP_MAX_FRAME, SPARE_BUFS);
     if ((filter && !compile_filter(t, filter, error)) ||
         !open_socket(t, direction, rcvbuf, error)) {

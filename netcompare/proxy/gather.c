@@ -8,15 +8,37 @@
 #define WINDOW_US 4000
 #define OFTEN     48 /* wakeups in a window, 12000 a second */
 #define WAIT_NS   60000
-#define BULK      (96u << 10) /* bytes in a window, 25 MB a second */
-#define BULK_NS   400000
+/* With so much in a window a wakeup waits longer, for about an amount. */
+#define BULK_BYTES    (96u << 10) /* 25 MB a second */
+#define BULK_FRAMES   80          /* 20000 a second */
+#define AMOUNT_BYTES  (160u << 10)
+#define AMOUNT_FRAMES 24
+#define BULK_MIN_NS   100000
+#define BULK_MAX_NS   400000
 
-static gint64 window_us; /* its begin */
-static guint wakeups;    /* in it */
+static gint64 window_us;      /* its begin */
+static guint wakeups, frames; /* in it */
 static gsize bytes;
-static gboolean often, bulk; /* in the last one that was whole */
+static gboolean often; /* in the last one that was whole */
+static long wait_ns;   /* of a wakeup now; 0: it does not wait */
 static guint64 waits;
 static int urgent = -1;
+
+/* What a window of us microseconds has shown. */
+static long wait_after(gint64 us)
+{
+    double ns = (double)us * 1e3, t = BULK_MAX_NS;
+
+    /* Waiting makes wakeups fewer: half as many keep it. */
+    often = us < 2 * WINDOW_US && wakeups >= (often ? OFTEN / 2 : OFTEN);
+    if (us >= 2 * WINDOW_US ||
+        (bytes < BULK_BYTES && frames < BULK_FRAMES)) {
+        return often ? WAIT_NS : 0;
+    }
+    t = MIN(t, ns * AMOUNT_BYTES / (double)MAX(bytes, 1));
+    t = MIN(t, ns * AMOUNT_FRAMES / (double)MAX(frames, 1));
+    return (long)MAX(t, BULK_MIN_NS);
+}
 
 static void count_wakeup(void)
 {
@@ -26,12 +48,10 @@ static void count_wakeup(void)
         wakeups++;
         return;
     }
-    /* Waiting makes wakeups fewer: half as many keep it. */
-    often = now - window_us < 2 * WINDOW_US &&
-            wakeups >= (often ? OFTEN / 2 : OFTEN);
-    bulk = now - window_us < 2 * WINDOW_US && bytes >= BULK;
+    wait_ns = wait_after(now - window_us);
     window_us = now;
     wakeups = 1;
+    frames = 0;
     bytes = 0;
 }
 
@@ -58,8 +78,8 @@ gint gather_poll(GPollFD *fds, guint n_fds, gint timeout_ms)
         return ready;
     }
     count_wakeup();
-    if ((often || bulk) && !is_urgent(fds, n_fds, ready)) {
-        const struct timespec t = {.tv_nsec = bulk ? BULK_NS : WAIT_NS};
+    if (wait_ns && !is_urgent(fds, n_fds, ready)) {
+        const struct timespec t = {.tv_nsec = wait_ns};
 
         waits++;
         nanosleep(&t, NULL);
@@ -71,6 +91,7 @@ gint gather_poll(GPollFD *fds, guint n_fds, gint timeout_ms)
 void gather_count(gsize n)
 {
     bytes += n;
+    frames++;
 }
 
 guint64 gather_waits(void)

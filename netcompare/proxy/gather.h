@@ -7,8 +7,9 @@
  * that would be two switches of context, a poll and some small reads and
  * writes for every packet, which cost more than the packet itself; the
  * kernel's own queues have interrupt moderation against this.  So when the
- * loop turns often, a wakeup waits for a moment in which more arrives.  At
- * lower rates, where only the delay would be noticed, it does not.
+ * loop turns often, a wakeup waits for a moment in which more arrives; when
+ * much arrives, it waits until there should be about as much as the caches
+ * hold.  At lower rates, where only the delay would be noticed, it does not.
  */
 #ifndef COLO_PROXY_GATHER_H
 #define COLO_PROXY_GATHER_H
@@ -19,8 +20,9 @@
 gint gather_poll(GPollFD *fds, guint n_fds, gint timeout_ms);
 
 /*
- * So many bytes of a guest came: with many a wakeup waits, too, however often
- * the loop turns, for then nobody waits for the single packet.
+ * A packet of so many bytes of a guest came: with many of them, or of bytes, a
+ * wakeup waits, however often the loop turns, for then nobody waits for the
+ * single packet.
  */
 void gather_count(gsize n);
 

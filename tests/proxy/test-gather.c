@@ -40,8 +40,8 @@ static void often(void)
     g_assert_cmpuint(gather_waits() - before, >, 10);
 }
 
-/* Not often, but much. */
-static void bulk(void)
+/* Not often, but much: each time so many packets of that many bytes. */
+static void expect_waits(guint packets, gsize len)
 {
     guint64 before = gather_waits();
     gint64 end = g_get_monotonic_time() + G_USEC_PER_SEC / 5;
@@ -49,11 +49,23 @@ static void bulk(void)
     put();
     while (g_get_monotonic_time() < end) {
         g_usleep(500);
-        gather_count(1 << 20);
+        for (guint i = 0; i < packets; i++) {
+            gather_count(len);
+        }
         g_assert_cmpint(poll_once(1000), ==, 1);
     }
     take();
     g_assert_cmpuint(gather_waits() - before, >, 10);
+}
+
+static void bulk(void)
+{
+    expect_waits(1, 1 << 20);
+}
+
+static void flood(void)
+{
+    expect_waits(60, 64);
 }
 
 static void seldom(void)
@@ -84,6 +96,7 @@ int main(int argc, char **argv)
     g_assert_cmpint(pipe(pipes), ==, 0);
     g_test_add_func("/gather/often", often);
     g_test_add_func("/gather/bulk", bulk);
+    g_test_add_func("/gather/flood", flood);
     g_test_add_func("/gather/seldom", seldom);
     return g_test_run();
 }
