@@ -180,7 +180,7 @@ static void test_checkpoint(void)
 /* What is counted is there when the guest stands still. */
 static void test_reads(void)
 {
-    g_autoptr(Cut) t = cut_new(FALSE, NULL);
+    g_autoptr(Cut) t = cut_new(FALSE, NULL, NULL);
     g_autofree char *before = NULL;
     const guint8 *state;
     gint64 paused = 0;
