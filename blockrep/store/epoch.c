@@ -363,15 +363,14 @@ int colo_store_load(ColoStore *s, guint64 epoch)
     g_mutex_lock(&s->control);
     r = store_need_spares(s, 1);
     g_mutex_lock(&s->lock);
-    if (is_empty(s->active)) {
-        r = 0; /* it needs none */
-    }
     if (s->state == COLO_STORE_PROMOTED) {
         r = -EROFS;
-    } else if (!r && s->error) {
+    } else if (s->error) {
         r = -EIO;
-    } else if (!r && !is_sealed(s, epoch)) {
+    } else if (!is_sealed(s, epoch)) {
         r = -ENOENT;
+    } else if (is_empty(s->active)) {
+        r = 0; /* it needs no log */
     }
     if (r) {
         return end(s, r);
