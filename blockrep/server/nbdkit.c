@@ -148,7 +148,7 @@ char **nbdkit_argv(const ColoDiskServerOptions *o, GError **error)
     return (char **)g_ptr_array_free(argv, FALSE);
 }
 
-/* --- The process ----------------------------------------------------------- */
+/* --- The process -------------------------------------------------------- */
 
 /*
  * In the child: only what is safe after a fork in a threaded process.  The

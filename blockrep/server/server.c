@@ -124,7 +124,7 @@ gboolean colo_disk_server_size(ColoDiskServer *s, const char *name,
     return FALSE;
 }
 
-/* --- Calls ----------------------------------------------------------------- */
+/* --- Calls -------------------------------------------------------------- */
 
 /* The generation of the nbdkit that serves; 0: none until the deadline. */
 static guint wait_up(ColoDiskServer *s, gint64 deadline_us, GError **error)

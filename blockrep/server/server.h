@@ -60,7 +60,7 @@ void colo_disk_server_start(ColoDiskServer *s);
 void colo_disk_server_free(ColoDiskServer *s);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ColoDiskServer, colo_disk_server_free)
 
-/* --- From any thread, at once ---------------------------------------------- */
+/* --- From any thread, at once ------------------------------------------- */
 
 gboolean colo_disk_server_is_up(ColoDiskServer *s);
 /* Why it is not, for the operator; g_free() */

@@ -128,7 +128,7 @@ void primary_wait_for_disks(Primary *p)
     }
 }
 
-/* --- The cut --------------------------------------------------------------- */
+/* --- The cut ------------------------------------------------------------ */
 
 gboolean primary_cut_begin(Primary *p, GError **error)
 {
@@ -179,7 +179,7 @@ gboolean primary_cut_failed(Primary *p, const GError *error)
     gint64 now = g_get_monotonic_time();
 
     primary_degrade_disks(p, error->message);
-    /* Where there is no room a new copy helps least, and costs what is there. */
+    /* Where there is no room a new copy does not help, and costs a lot. */
     if (g_error_matches(error, COLO_DISK_ERROR, COLO_DISK_ERROR_FULL)) {
         p->disks.refused_since = 0;
         p->disks.refusals++;
@@ -200,7 +200,7 @@ gint64 primary_cut_pause(const Primary *p)
     return PAUSE_US << MIN(p->disks.refusals, PAUSES);
 }
 
-/* --- What the disks say ---------------------------------------------------- */
+/* --- What the disks say ------------------------------------------------- */
 
 static JsonNode *list(ColoDiskAttach *a)
 {

@@ -66,7 +66,8 @@ static void lose_vm(Primary *p, const GError *error)
         p->reopen_at = g_get_monotonic_time() + REOPEN_US;
         return;
     }
-    primary_end_session(p, FT_CANCEL_FAILED, "the primary's QEMU does not answer");
+    primary_end_session(p, FT_CANCEL_FAILED,
+                        "the primary's QEMU does not answer");
     colo_engine_close_vm(e);
     if (e->state != COLO_STATE_ALONE && e->state != COLO_STATE_ENDED &&
         e->state != COLO_STATE_FAILED) {
@@ -176,7 +177,8 @@ static void cannot_capture(Primary *p, const GError *error)
     ColoEngine *e = p->e;
 
     p->failures = 0;
-    primary_end_session(p, FT_CANCEL_FAILED, "the primary cannot make checkpoints");
+    primary_end_session(p, FT_CANCEL_FAILED,
+                        "the primary cannot make checkpoints");
     colo_engine_close_vm(e);
     colo_engine_step(e, COLO_ON_PEER_LOST,
                      "no checkpoint can be made, the guest goes on "
@@ -390,7 +392,8 @@ static void refused(Primary *p, const ColoMsg *m)
     p->open = FALSE;
     if (++p->nacks >= MAX_NACKS) {
         g_clear_pointer(&p->session, g_free); /* a full copy heals all */
-        primary_lose_link(p, "the secondary refused several transactions in a row");
+        primary_lose_link(
+            p, "the secondary refused several transactions in a row");
         return;
     }
     if (p->phase == PHASE_COMMITTING) {
@@ -526,7 +529,8 @@ void colo_primary_run(ColoEngine *e)
         primary_watch_proxy(&p);
     }
 
-    primary_end_session(&p, FT_CANCEL_REQUEST, "the primary's colod was stopped");
+    primary_end_session(&p, FT_CANCEL_REQUEST,
+                        "the primary's colod was stopped");
     if (e->state != COLO_STATE_FAILED) {
         primary_output_pass(&p, TRUE);
     }

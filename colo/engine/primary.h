@@ -40,7 +40,7 @@ typedef struct PrimaryDisks {
     gint64 shown_at;
     gboolean started;       /* mirrors are there, or will be */
     gboolean noted;         /* that the first checkpoint waits for them */
-    gboolean lost;          /* no checkpoint could be made, and none was since */
+    gboolean lost;          /* no checkpoint could be made, none was since */
     gboolean cutting;
     gint64 cut_us;          /* what the cut under way has cost the guest */
     guint refusals;         /* of the seal, one after another */

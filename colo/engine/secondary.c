@@ -533,7 +533,8 @@ static void watch_staleness(Secondary *s)
     ColoState peer = colo_heartbeat_peer_state(s->e->heartbeat);
 
     if (s->complete &&
-        (colo_heartbeat_peer_is_stale(s->e->heartbeat) || peer == COLO_STATE_PAUSED || peer == COLO_STATE_UNPROTECTED ||
+        (colo_heartbeat_peer_is_stale(s->e->heartbeat) ||
+         peer == COLO_STATE_PAUSED || peer == COLO_STATE_UNPROTECTED ||
          peer == COLO_STATE_ALONE)) {
         s->stale = TRUE;
     }

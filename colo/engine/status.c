@@ -251,7 +251,8 @@ JsonNode *colo_status_stats(ColoStatus *s)
     json_object_set_int_member(o, "bytes-sent", (gint64)s->bytes_sent);
     json_object_set_int_member(o, "pages-sent", (gint64)s->pages_sent);
     json_object_set_int_member(o, "zero-pages", (gint64)s->zero_pages);
-    json_object_set_member(o, "pause-ms", colo_histogram_to_json(s->pause, 1e3));
+    json_object_set_member(o, "pause-ms",
+                           colo_histogram_to_json(s->pause, 1e3));
     json_object_set_member(o, "capture-ms",
                            colo_histogram_to_json(s->capture, 1e3));
     json_object_set_member(o, "cut-ms", colo_histogram_to_json(s->cut, 1e3));

@@ -309,7 +309,8 @@ const char *ft_chunk_get(const FtHeader *frame, const guint8 *in, FtChunk *c)
     if (c->coding > FT_CODING_ZSTD) {
         return "unknown coding of a chunk";
     }
-    if (c->n_runs > FT_CHUNK_RUNS || (c->type == FT_CHUNK_DEVICE && c->n_runs)) {
+    if (c->n_runs > FT_CHUNK_RUNS ||
+        (c->type == FT_CHUNK_DEVICE && c->n_runs)) {
         return "too many runs in a chunk";
     }
     if (c->raw_len > FT_CHUNK_DATA || c->data_len > FT_CHUNK_DATA) {
@@ -358,7 +359,8 @@ const char *ft_runs_get(const FtHeader *frame, const FtChunk *c,
             return "chunk names more pages than it has";
         }
     }
-    if (c->type == FT_CHUNK_PAGES && data_pages * COLO_PAGE_SIZE != c->raw_len) {
+    if (c->type == FT_CHUNK_PAGES &&
+        data_pages * COLO_PAGE_SIZE != c->raw_len) {
         return "chunk names more pages than it has";
     }
     return NULL;

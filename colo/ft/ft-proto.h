@@ -78,7 +78,8 @@ typedef enum {
 #define FT_CHUNK_RUNS    1024
 #define FT_MAX_CHUNK     (FT_CHUNK_LEN + FT_CHUNK_RUNS * FT_RUN_LEN + \
                           FT_CHUNK_DATA)
-#define FT_MAX_ATOMIC    (2 * 1024 * 1024) /* larger transactions are not small */
+/* Larger transactions are not small. */
+#define FT_MAX_ATOMIC    (2 * 1024 * 1024)
 #define FT_MAX_STATE     (64 * 1024 * 1024)   /* device state */
 
 typedef struct FtHeader {

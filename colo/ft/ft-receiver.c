@@ -168,7 +168,8 @@ static gboolean get_data(FtReceiver *r, FtChunk *c, const char **wrong,
 
     for (guint i = 0; i < c->n_runs; i++) {
         if (!r->runs[i].zero) {
-            r->iov[n].iov_base = r->hold->cache + r->runs[i].page * COLO_PAGE_SIZE;
+            r->iov[n].iov_base =
+                r->hold->cache + r->runs[i].page * COLO_PAGE_SIZE;
             r->iov[n++].iov_len = (gsize)r->runs[i].n_pages * COLO_PAGE_SIZE;
         }
     }

@@ -106,7 +106,8 @@ static gboolean send_chunk(FtSender *s, const FtBuf *b, GError **error)
 gboolean ft_sender_put_atomic(FtSender *s, GQueue *parts, gsize payload_len,
                             GError **error)
 {
-    FtHeader frame = {.cmd = FT_CMD_ATOMIC, .payload_len = (guint32)payload_len};
+    FtHeader frame = {.cmd = FT_CMD_ATOMIC,
+                      .payload_len = (guint32)payload_len};
     guint8 first[FT_HEADER_LEN + FT_BEGIN_LEN], last[FT_COMMIT_LEN];
     struct iovec iov = {.iov_base = first, .iov_len = sizeof(first)};
 

@@ -77,7 +77,8 @@ static void *do_mmap(void *addr, size_t len, int prot, int flags, int fd,
     return p;
 }
 
-EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd,
+                  off_t offset)
 {
     return do_mmap(addr, len, prot, flags, fd, offset);
 }

@@ -70,7 +70,8 @@ static gboolean check_target(const ColoTrackTarget *target, GError **error)
         (guintptr)target->ram % COLO_PAGE_SIZE ||
         target->n_pages > (G_MAXUINT64 - target->addr) >> COLO_PAGE_SHIFT) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                    "cannot track %" G_GSIZE_FORMAT " pages at %#" G_GINT64_MODIFIER
+                    "cannot track %" G_GSIZE_FORMAT
+                    " pages at %#" G_GINT64_MODIFIER
                     "x of process %d: not a range of whole pages",
                     target->n_pages, target->addr, (int)target->pid);
         return FALSE;

@@ -185,7 +185,7 @@ gboolean colo_vm_check_blocks(const char *ram, const char *blocks,
 /* vm-blocks.c: over QMP, and once the pid is known */
 gboolean colo_vm_check_protectable(ColoVm *vm, GError **error);
 gboolean colo_vm_check_no_vhost_fd(pid_t pid, GError **error);
-gboolean colo_vm_describe(ColoVm *vm, GError **error);        /* vm-describe.c */
+gboolean colo_vm_describe(ColoVm *vm, GError **error); /* vm-describe.c */
 
 /* --- vm-describe.c: what colo_vm_check_same() does --- */
 gboolean colo_vm_check_same_text(const char *ours, const char *theirs,

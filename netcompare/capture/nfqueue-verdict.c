@@ -72,7 +72,8 @@ static void close_run(NetNfqueue *q)
     q->run_len = 0;
 }
 
-void net_nfqueue_accept(NetNfqueue *q, guint32 id, const guint8 *data, gsize len)
+void net_nfqueue_accept(NetNfqueue *q, guint32 id, const guint8 *data,
+                        gsize len)
 {
     gboolean oldest;
 

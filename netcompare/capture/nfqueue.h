@@ -64,7 +64,8 @@ int net_nfqueue_read(NetNfqueue *q, guint max, NetQueuedFunc on_packet,
  * checksums must be right, also in a GSO packet (which stays whole): the
  * kernel takes them as finished.
  */
-void net_nfqueue_accept(NetNfqueue *q, guint32 id, const guint8 *data, gsize len);
+void net_nfqueue_accept(NetNfqueue *q, guint32 id, const guint8 *data,
+                        gsize len);
 void net_nfqueue_drop(NetNfqueue *q, guint32 id);
 gboolean net_nfqueue_flush(NetNfqueue *q, GError **error);
 

@@ -13,8 +13,8 @@ typedef enum { ANNOUNCE_MAC, ANNOUNCE_IPV4, ANNOUNCE_IPV6 } AnnounceFamily;
 /* Who says that the guest has an address; the higher ones count */
 typedef enum {
     ANNOUNCE_OTHERS, /* somebody sends to it */
-    ANNOUNCE_SENT,   /* the guest sends with it, and seems to be the first hop */
-    ANNOUNCE_OWN,    /* the guest says so by ARP or neighbour discovery */
+    ANNOUNCE_SENT, /* the guest sends with it, and seems to be the first hop */
+    ANNOUNCE_OWN,  /* the guest says so by ARP or neighbour discovery */
 } AnnounceTrust;
 
 typedef struct AnnounceEntry {

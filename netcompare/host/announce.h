@@ -12,7 +12,8 @@
 
 #include <glib.h>
 
-#define NET_ANNOUNCE_MAX 64 /* addresses of one interface; older ones give way */
+/* Addresses of one interface; older ones give way. */
+#define NET_ANNOUNCE_MAX 64
 
 typedef struct NetAddresses NetAddresses;
 NetAddresses *net_addresses_new(void);

@@ -25,7 +25,8 @@ typedef struct NetDev {
     gboolean master_filters_vlans;
     guint8 master_mac[6];
 } NetDev;
-gboolean net_host_get(NetHost *h, const char *name, NetDev *dev, GError **error);
+gboolean net_host_get(NetHost *h, const char *name, NetDev *dev,
+                      GError **error);
 
 /*
  * How many frames the guest's QEMU has read from its tap so far, and how many

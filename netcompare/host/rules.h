@@ -41,7 +41,8 @@ typedef struct NetRulesConfig {
  * Removes what is left of an earlier run first.  Runs six processes, four and
  * then two at a time: 15 to 90 ms.  All or nothing.
  */
-gboolean net_rules_add(const NetRulesConfig *c, NetRulesKind kind, GError **error);
+gboolean net_rules_add(const NetRulesConfig *c, NetRulesKind kind,
+                       GError **error);
 /* Remove all rules of this VM name of this kind; TRUE if none is left. */
 gboolean net_rules_remove(const char *name, NetRulesKind kind, GError **error);
 /* What an operator would have to type, one command a line: --no-rules. */

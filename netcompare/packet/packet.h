@@ -157,7 +157,8 @@ static inline guint16 net_get16(const guint8 *p)
 
 static inline guint32 net_get32(const guint8 *p)
 {
-    return (guint32)p[0] << 24 | (guint32)p[1] << 16 | (guint32)p[2] << 8 | p[3];
+    return (guint32)p[0] << 24 | (guint32)p[1] << 16 | (guint32)p[2] << 8 |
+           p[3];
 }
 
 static inline void net_put16(guint8 *p, guint16 v)

@@ -18,7 +18,9 @@ typedef struct Backlog {
 } Backlog;
 
 void backlog_init(Backlog *b);
-/* passed: frames into the tap; left: read by QEMU or dropped, since any time. */
+/*
+ * passed: frames into the tap; left: read by QEMU or dropped, since any time.
+ */
 guint64 backlog_waiting(Backlog *b, guint64 passed, guint64 left);
 void backlog_rotate(Backlog *b);
 

@@ -25,7 +25,8 @@ static void set_defaults(ProxyConfig *c)
 static void check_taps(const ColoOptions *o, const ProxyConfig *c)
 {
     if (c->n_taps > NET_WIRE_MAX_IFACES) {
-        exit(colo_options_wrong(o, "at most %d interfaces", NET_WIRE_MAX_IFACES));
+        exit(colo_options_wrong(o, "at most %d interfaces",
+                                NET_WIRE_MAX_IFACES));
     }
     for (guint i = 0; i < c->n_taps; i++) {
         if (strlen(c->taps[i]) >= IFNAMSIZ) {
@@ -63,9 +64,11 @@ ProxyConfig *proxy_config_parse(int argc, char **argv)
     char **secondary = NULL;
     const ColoOption list[] = {
         {.name = "primary-if", .type = COLO_OPT_LIST, .value = &primary,
-         .arg = "IF", .help = "protect the guest behind this tap; may be repeated"},
+         .arg = "IF",
+         .help = "protect the guest behind this tap; may be repeated"},
         {.name = "secondary-if", .type = COLO_OPT_LIST, .value = &secondary,
-         .arg = "IF", .help = "stand by with the guest behind this tap; may be repeated"},
+         .arg = "IF",
+         .help = "stand by with the guest behind this tap; may be repeated"},
         {.name = "name", .type = COLO_OPT_STRING, .value = &c->name,
          .arg = "NAME", .help = "the VM's name (vm0)"},
         {.name = "peer", .type = COLO_OPT_ADDR, .value = &c->peer,
@@ -74,7 +77,8 @@ ProxyConfig *proxy_config_parse(int argc, char **argv)
          .arg = "ADDR", .help = "secondary: where to listen (:8890)"},
         {.name = "bridge", .type = COLO_OPT_LIST, .value = &c->bridges,
          .arg = "BR",
-         .help = "secondary: the tap's bridge after a takeover; may be repeated (" DEFAULT_BRIDGE ")"},
+         .help = "secondary: the tap's bridge after a takeover; may be "
+                 "repeated (" DEFAULT_BRIDGE ")"},
         {.name = "control", .type = COLO_OPT_STRING, .value = &c->control,
          .arg = "PATH", .help = "our QMP socket (" RUNDIR "/NAME-proxy.qmp)"},
         {.name = "queue-num", .type = COLO_OPT_INT, .value = &c->queue_num,

@@ -36,7 +36,7 @@ static gboolean get_epoch(JsonObject *args, guint64 *epoch, GError **error)
     return TRUE;
 }
 
-/* --- colod's --------------------------------------------------------------- */
+/* --- colod's ------------------------------------------------------------ */
 
 static JsonArray *interfaces(const Proxy *p)
 {
@@ -180,7 +180,7 @@ static JsonNode *takeover(JsonObject *args, gpointer data, GError **error)
     return NULL;
 }
 
-/* --- Everybody's -------------------------------------------------------------- */
+/* --- Everybody's -------------------------------------------------------- */
 
 static JsonNode *query(JsonObject *args, gpointer data, GError **error)
 {

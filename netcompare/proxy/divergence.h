@@ -14,7 +14,8 @@
 typedef struct DivergenceFile DivergenceFile;
 
 /* A new file (an old one of that name goes to PATH.1); max: bytes. */
-DivergenceFile *divergence_file_new(const char *path, gsize max, GError **error);
+DivergenceFile *divergence_file_new(const char *path, gsize max,
+                                    GError **error);
 void divergence_file_free(DivergenceFile *f);
 /* Either may be NULL. */
 void divergence_file_add(DivergenceFile *f, const NetPacket *pvm,

@@ -13,8 +13,8 @@ static void on_frame(const NetFrame *frame, gpointer user)
 
     m->number++;
     partial_learn(m->partial, frame->data, frame->len, g_get_monotonic_time());
-    if (!m->proxy->link ||
-        !proxy_send_frame(m->proxy, NET_WIRE_FRAME, m->iface, m->number, frame)) {
+    if (!m->proxy->link || !proxy_send_frame(m->proxy, NET_WIRE_FRAME, m->iface,
+                                             m->number, frame)) {
         m->refused++;
     }
 }

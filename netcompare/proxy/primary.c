@@ -80,7 +80,8 @@ static void need_checkpoint(gpointer user, NetCause cause, const NetKey *flow,
     JsonObject *data = json_object_new();
     g_autofree char *text = flow ? net_key_format(flow) : g_strdup("");
 
-    colo_log_debug("a checkpoint is needed: %s %s", net_cause_name(cause), text);
+    colo_log_debug("a checkpoint is needed: %s %s", net_cause_name(cause),
+                   text);
     json_object_set_string_member(data, "cause", net_cause_name(cause));
     json_object_set_string_member(data, "interface",
                                   flow && flow->iface < p->config->n_taps
@@ -403,7 +404,7 @@ void proxy_primary_block(Proxy *p)
     proxy_flush(p);
 }
 
-/* --- Time ------------------------------------------------------------------ */
+/* --- Time --------------------------------------------------------------- */
 
 static gboolean holding(const ProxyPrimary *s)
 {
@@ -473,7 +474,7 @@ static gboolean on_tick(gpointer user)
     return G_SOURCE_CONTINUE;
 }
 
-/* --- Status ------------------------------------------------------------------ */
+/* --- Status ------------------------------------------------------------- */
 
 const char *proxy_primary_mode(const Proxy *p)
 {
@@ -505,7 +506,7 @@ void proxy_primary_stats(Proxy *p, JsonObject *o)
     json_object_set_object_member(o, "mirrored", taps);
 }
 
-/* --- Start and end --------------------------------------------------------- */
+/* --- Start and end ------------------------------------------------------ */
 
 static gboolean add_rules(Proxy *p, GError **error)
 {

@@ -260,7 +260,7 @@ static const NetLinkOps link_ops = {
     .message = link_message,
 };
 
-/* --- Checkpoints ------------------------------------------------------------ */
+/* --- Checkpoints -------------------------------------------------------- */
 
 static gboolean refuse_alone(const ProxySecondary *s, GError **error)
 {
@@ -343,7 +343,7 @@ gboolean proxy_secondary_takeover(Proxy *p, GError **error)
     return TRUE;
 }
 
-/* --- Status ------------------------------------------------------------------ */
+/* --- Status ------------------------------------------------------------- */
 
 const char *proxy_secondary_mode(const Proxy *p)
 {
@@ -381,7 +381,7 @@ void proxy_secondary_stats(Proxy *p, JsonObject *o)
     json_object_set_object_member(o, "standby", taps);
 }
 
-/* --- Start and end ---------------------------------------------------------- */
+/* --- Start and end ------------------------------------------------------ */
 
 static gboolean on_tick(gpointer user)
 {

@@ -24,7 +24,7 @@
 /* Sends, never reads: no frame matches. */
 #define NO_FRAMES "ether src 00:00:00:00:00:00 and ether dst 00:00:00:00:00:00"
 
-/* --- Rewriting -------------------------------------------------------------- */
+/* --- Rewriting ---------------------------------------------------------- */
 
 /* To the guest; nobody tells by which tap, if this host itself sends. */
 static gboolean translate_inbound(ProxySecondary *s, NetPacket *packet,
@@ -66,8 +66,8 @@ static void on_packet(const NetQueued *q, gpointer user)
             net_checksum_fill(&packet, s->scratch->data);
         }
     }
-    net_nfqueue_accept(s->proxy->queue, q->id, changed ? s->scratch->data : NULL,
-                       changed ? q->len : 0);
+    net_nfqueue_accept(s->proxy->queue, q->id,
+                       changed ? s->scratch->data : NULL, changed ? q->len : 0);
 }
 
 static gboolean read_queue(gpointer user, GError **error)
@@ -118,7 +118,7 @@ static gboolean start_rewriting(ProxySecondary *s, GError **error)
     return TRUE;
 }
 
-/* --- On the bridge ------------------------------------------------------------ */
+/* --- On the bridge ------------------------------------------------------ */
 
 static void send_on_bridge(const guint8 *frame, gsize len, gpointer user)
 {

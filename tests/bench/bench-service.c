@@ -66,7 +66,8 @@ static JsonObject *run(Rig *r, const char *what, double s)
 static void start_httpd(Rig *r)
 {
     rig_type(&r->pri,
-             "run ip link set lo up && cd /tmp && for f in tiny " HTTPD_SIZE "; do "
+             "run ip link set lo up && cd /tmp && "
+             "for f in tiny " HTTPD_SIZE "; do "
              "wget -q -O $f http://127.0.0.1/$f || exit 1; done; "
              "httpd -p " HTTPD_PORT " -h /tmp",
              "run ended 0", RIG_PATIENCE_S);

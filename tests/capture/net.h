@@ -46,7 +46,10 @@ void test_net_send(int fd, GByteArray *frame); /* takes the frame */
 /* The next one, tag back in place, or NULL when none comes for ms. */
 GByteArray *test_net_recv(int fd, guint ms);
 
-/* All but ICMPv6.  FALSE: no iptables or no NFQUEUE here, *why says what is missing. */
+/*
+ * All but ICMPv6.  FALSE: no iptables or no NFQUEUE here, *why says what is
+ * missing.
+ */
 gboolean test_net_queue(TestNet *n, guint queue, char **why);
 
 #endif

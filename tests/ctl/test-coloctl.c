@@ -149,10 +149,10 @@ static void test_stats(void)
 /* The proxy's section, with what it may have and what it may not. */
 #define RAM_DONE                                                              \
     ",\"full-copy\":{\"total-bytes\":5,\"done-bytes\":5,\"mb-s\":1}"
-#define DISKS                                                                 \
-    ",\"disks\":[{\"name\":\"vda\",\"state\":\"synced\",\"size\":1048576},"       \
-    "{\"name\":\"vdb\",\"state\":\"copying\",\"size\":4194304,"                  \
-    "\"done-bytes\":1048576,\"total-bytes\":4194304},5,"                         \
+#define DISKS                                                                  \
+    ",\"disks\":[{\"name\":\"vda\",\"state\":\"synced\",\"size\":1048576},"    \
+    "{\"name\":\"vdb\",\"state\":\"copying\",\"size\":4194304,"                \
+    "\"done-bytes\":1048576,\"total-bytes\":4194304},5,"                       \
     "{\"name\":\"vd\\u001b\",\"state\":\"lost\",\"detail\":\"no link\"}]"
 
 static void test_disks(void)

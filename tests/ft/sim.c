@@ -284,7 +284,7 @@ guint sim_checkpoints(Sim *sim, guint n)
     return (guint)(sim->p.epoch - from);
 }
 
-/* --- Both ------------------------------------------------------------------ */
+/* --- Both --------------------------------------------------------------- */
 
 Sim *sim_new(guint32 seed, gboolean colo_mode)
 {

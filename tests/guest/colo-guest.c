@@ -9,8 +9,8 @@
  * first two the services of service.h are started).  colo.disk=1: the first
  * disk is mounted, and served to the network, too.
  * Commands, one a line on ttyS0: load MIB MS | fill random | idle | pace MS |
- * fsync MIB | disk off | modules NAME | run COMMAND | poweroff | reboot | panic.
- * Each command is answered by a line.
+ * fsync MIB | disk off | modules NAME | run COMMAND | poweroff | reboot |
+ * panic.  Each command is answered by a line.
  */
 #define _GNU_SOURCE
 #include "chain.h"

@@ -69,7 +69,7 @@ static bool put(int fd, const void *data, size_t len, off_t at)
     return true;
 }
 
-/* --- Records --------------------------------------------------------------- */
+/* --- Records ------------------------------------------------------------ */
 
 static void name_of(unsigned id, char *path, size_t size)
 {
@@ -175,7 +175,7 @@ static bool append(Records *r, const char *line)
     return true;
 }
 
-/* --- What costs a disk its time -------------------------------------------- */
+/* --- What costs a disk its time ----------------------------------------- */
 
 static bool sync_pages(unsigned n)
 {
@@ -278,7 +278,7 @@ void disk_set_load(unsigned mib)
     pthread_mutex_unlock(&load_lock);
 }
 
-/* --- The service ----------------------------------------------------------- */
+/* --- The service -------------------------------------------------------- */
 
 /* word: new, + or check; its answer, or false with errno */
 static bool use_records(const char *word, unsigned id, const char *line,
@@ -378,7 +378,7 @@ bool disk_serve(void)
     return true;
 }
 
-/* --- On and off ------------------------------------------------------------ */
+/* --- On and off --------------------------------------------------------- */
 
 void disk_mount(void)
 {

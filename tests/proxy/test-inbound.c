@@ -243,7 +243,7 @@ static void test_gaps(void)
     inbound_free(in);
 }
 
-/* --- A model --------------------------------------------------------------- */
+/* --- A model ------------------------------------------------------------ */
 
 /*
  * Frames arrive; both guests read theirs at their own pace; now and then a
@@ -296,7 +296,8 @@ static void test_model(void)
                 push(in, ++sent);
                 break;
             case 5: case 6: case 7:
-                consumed = MIN(sent, consumed + (guint64)g_rand_int_range(rand, 0, 3));
+                consumed =
+                    MIN(sent, consumed + (guint64)g_rand_int_range(rand, 0, 3));
                 break;
             default:
                 if (tap->length) {

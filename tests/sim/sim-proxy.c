@@ -153,7 +153,7 @@ static gboolean on_listen(gint fd, GIOCondition condition, gpointer unused)
     return G_SOURCE_CONTINUE;
 }
 
-/* --- Commands -------------------------------------------------------------- */
+/* --- Commands ----------------------------------------------------------- */
 
 /* FALSE: it was arranged to fail. */
 static gboolean begin(const char *word, gint64 epoch, GError **error)

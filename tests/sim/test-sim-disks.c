@@ -201,7 +201,7 @@ static void test_cancelled(void)
     check_end(r);
 }
 
-/* --- Who dies -------------------------------------------------------------- */
+/* --- Who dies ----------------------------------------------------------- */
 
 static void kill_nbdkit(Rig *r)
 {
@@ -285,7 +285,7 @@ static void test_survivor(void)
     check_end(r);
 }
 
-/* --- The link to the disks ------------------------------------------------- */
+/* --- The link to the disks ---------------------------------------------- */
 
 static gint64 full_copies(Rig *r)
 {
@@ -330,7 +330,7 @@ static void test_link(void)
     check_end(r);
 }
 
-/* --- Ends in order --------------------------------------------------------- */
+/* --- Ends in order ------------------------------------------------------ */
 
 static void test_quit(void)
 {
@@ -351,7 +351,7 @@ static void test_quit(void)
     check_end(r);
 }
 
-/* --- Disks that do not fit ------------------------------------------------- */
+/* --- Disks that do not fit ---------------------------------------------- */
 
 static void refused(guint pri, guint sec, const char *why)
 {

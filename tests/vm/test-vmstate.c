@@ -152,7 +152,8 @@ static void test_maps(void)
 /* --- RAM blocks --- */
 
 #define HEAD_7_2  "    Block Name    PSize   Offset    Used    Total\n"
-#define HEAD_8    "    Block Name    PSize   Offset    Used    Total   HVA  RO\n"
+#define HEAD_8                                                                 \
+    "    Block Name    PSize   Offset    Used    Total   HVA  RO\n"
 #define ROW(name) "    " name "    4 KiB  0x0000 0x0100 0x0100\n"
 #define ROW_8(name, ro)                                                        \
     "    " name "    4 KiB  0x0000 0x0100 0x0100 0x7f00 " ro "\n"
