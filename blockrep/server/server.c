@@ -2,6 +2,7 @@
 /* What is asked of the secondary's disks. */
 #include "blockrep/server/server-priv.h"
 
+#include "blockrep/store/store.h"
 #include "colo/common/qmp-wire.h"
 
 #include <errno.h>
@@ -11,12 +12,44 @@
 
 #define AGAIN_US (10 * 1000) /* between attempts, when a connection broke */
 
+/* What is a survivor's stays so, for nobody but its user throws it away. */
+static gboolean check_survivor(const ColoDiskServerOptions *o,
+                               const ColoDiskImage *d, GError **error)
+{
+    g_autofree char *folder =
+        o->folder ? g_build_filename(o->folder, d->name, NULL) : NULL;
+    g_autoptr(JsonNode) report = colo_store_look(d->path, folder, error);
+    const char *state =
+        report ? colo_json_get_string(json_node_get_object(report), "state")
+               : NULL;
+
+    if (!report) {
+        g_prefix_error(error, "disk \"%s\" cannot be served: ", d->name);
+        return FALSE;
+    }
+    if (g_strcmp0(state, colo_store_state_name(COLO_STORE_PROMOTED))) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                    "disk \"%s\" is not a survivor's: %s never was promoted "
+                    "by a takeover, and a standby's is not served to a guest "
+                    "beside the primary's",
+                    d->name, d->path);
+        return FALSE;
+    }
+    return TRUE;
+}
+
 ColoDiskServer *colo_disk_server_new(const ColoDiskServerOptions *o,
                                      GError **error)
 {
-    char **argv = nbdkit_argv(o, error);
+    char **argv;
     ColoDiskServer *s;
 
+    for (guint i = 0; o->survivor && i < o->n_disks; i++) {
+        if (!check_survivor(o, &o->disks[i], error)) {
+            return NULL;
+        }
+    }
+    argv = nbdkit_argv(o, error);
     if (!argv) {
         return NULL;
     }
@@ -27,6 +60,7 @@ ColoDiskServer *colo_disk_server_new(const ColoDiskServerOptions *o,
     s->event = o->event;
     s->news = o->news;
     s->user_data = o->user_data;
+    s->promoted = o->survivor;
     s->nbdkit.pidfd = s->nbdkit.words = -1;
     s->why = g_strdup("nbdkit is starting");
     s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The secondary's disks: one nbdkit with our plugin, as colod's child.
+ * The secondary's disks, or those of a survivor: one nbdkit with our plugin, as
+ * colod's child.
  *
  * Theory of operation.  A thread of its own starts nbdkit, watches it, puts
  * its words into our log, and starts it again when it dies: nobody else's work
@@ -33,6 +34,7 @@ typedef struct ColoDiskServerOptions {
     const ColoAddr *listen;
     const char *folder;           /* of the stores; NULL: beside each image */
     gboolean flush;               /* durability */
+    gboolean survivor;            /* all of them are, and stay, a survivor's */
     const char *tls_certificates; /* at most one of both; NULL: no TLS */
     const char *tls_psk;
     const char *control;          /* where the plugin's QMP socket is made */
@@ -46,7 +48,7 @@ typedef struct ColoDiskServerOptions {
     gpointer user_data;
 } ColoDiskServerOptions;
 
-/* Fails if there is no nbdkit. */
+/* Fails if there is no nbdkit, or a survivor's disk is none. */
 ColoDiskServer *colo_disk_server_new(const ColoDiskServerOptions *o,
                                      GError **error);
 

@@ -72,6 +72,12 @@ static void print_disks(JsonObject *o)
     if (server && !ctl_flag(server, "running")) {
         ctl_row(disk_at(o, 0) ? "" : "disks", "not served: %s",
                 ctl_str(server, "detail"));
+        return;
+    }
+    for (guint i = 0; server && (d = disk_at(server, i)); i++) {
+        ctl_row(i ? "" : "served", "%s: %s%s, %.0f MiB", ctl_str(d, "name"),
+                ctl_str(d, "state"), ctl_flag(d, "merged") ? ", merged" : "",
+                ctl_num(d, "size") / 1048576);
     }
 }
 

@@ -99,8 +99,7 @@ static gboolean start(ColoEngine *e, GError **error)
         colo_log_info("no disk is replicated%s",
                       c->disks.nbd ? ": name it by --disk" : "");
     }
-    return c->primary || !c->disks.list->len ||
-           colo_secondary_serve_disks(e, error);
+    return !c->disks.served->len || colo_serve_disks(e, error);
 }
 
 static void finish(ColoEngine *e)

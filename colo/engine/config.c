@@ -20,7 +20,7 @@ ColoConfig *colo_config_parse(int argc, char **argv)
     gboolean primary = FALSE, secondary = FALSE;
     int mode = 0, tracker = 0, coding = 0, policy = 0, durability = 0, status;
     g_autofree char *nbd_socket = NULL;
-    g_auto(GStrv) disks = NULL;
+    g_auto(GStrv) disks = NULL, serve = NULL;
     g_autoptr(GError) error = NULL;
     gint64 pid = 0;
     const ColoOption list[] = {
@@ -77,12 +77,19 @@ ColoConfig *colo_config_parse(int argc, char **argv)
          .arg = "PATH", .help = "the same, a unix socket"},
         {.name = "disk-folder", .type = COLO_OPT_STRING,
          .value = &c->disks.folder, .arg = "DIR",
-         .help = "secondary: where the disks' epochs are kept (beside each "
-                 "image)"},
+         .help = "where the epochs of the disks served here are kept (beside "
+                 "each image)"},
         {.name = "durability", .type = COLO_OPT_CHOICE, .value = &durability,
          .choices = durabilities, .arg = "WHEN",
          .help = "secondary: a flush waits for the disk from the takeover on "
                  "(epoch) or always (flush)"},
+        {.name = "serve-disk", .type = COLO_OPT_LIST, .value = &serve,
+         .arg = "NAME=PATH",
+         .help = "primary: a disk of the guest here, which survived a "
+                 "takeover; may be repeated"},
+        {.name = "serve-nbd", .type = COLO_OPT_ADDR,
+         .value = &c->disks.serve_nbd, .arg = "ADDR",
+         .help = "primary: where to serve these (:8889)"},
         {.name = "tls-certificates", .type = COLO_OPT_STRING,
          .value = &c->disks.tls_certificates, .arg = "DIR",
          .help = "disks travel encrypted, with the certificates in DIR"},
@@ -178,7 +185,8 @@ ColoConfig *colo_config_parse(int argc, char **argv)
     }
 
     c->disks.flush = durability == 1;
-    if (!colo_config_disks(&c->disks, disks, nbd_socket, c->peer, &error)) {
+    if (!colo_config_disks(&c->disks, disks, serve, nbd_socket, c->peer,
+                           &error)) {
         exit(colo_options_wrong(&options, "%s", error->message));
     }
 

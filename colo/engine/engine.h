@@ -10,7 +10,7 @@
  *   ft-conn     secondary: one per connection; INIT, then receives
  *   heartbeat   the heartbeat's sockets
  *   fence       secondary: runs the fence command
- *   disks       secondary: nbdkit (blockrep/server/server.h)
+ *   disks       nbdkit, if disks are served (blockrep/server/server.h)
  * All of them speak to the engine through its mailbox.
  */
 #ifndef COLO_ENGINE_H
@@ -35,7 +35,7 @@ typedef struct ColoEngine {
     ColoHeartbeat *heartbeat;
     ColoRunState *run;
     ColoQmpServer *control;     /* for events; thread-safe */
-    ColoDiskServer *disks;      /* secondary: thread-safe; NULL: none */
+    ColoDiskServer *disks;      /* served here: thread-safe; NULL: none */
 
     /* The engine thread's own */
     ColoVm *vm;                 /* NULL: QEMU is gone or does not answer */
@@ -55,13 +55,15 @@ typedef struct ColoEngine {
     char *shutdown_reason;
 } ColoEngine;
 
+/* Until the engine is given back; in whatever state it is. */
+gboolean colo_serve_disks(ColoEngine *e, GError **error);
+
 /*
- * The secondary in five steps: serve its disks; open its VM and make room
- * for the copy; listen; the body of the engine's thread, which returns when
- * asked to quit; and give all back.  The primary needs only its body.
+ * The secondary in four steps: open its VM and make room for the copy; listen;
+ * the body of the engine's thread, which returns when asked to quit; and give
+ * all back.  The primary needs only its body.
  */
 void colo_primary_run(ColoEngine *e);
-gboolean colo_secondary_serve_disks(ColoEngine *e, GError **error);
 gboolean colo_secondary_open(ColoEngine *e, gint64 timeout_us, GError **error);
 gboolean colo_secondary_listen(ColoEngine *e, GError **error);
 void colo_secondary_run(ColoEngine *e);

@@ -23,5 +23,6 @@ colod_SOURCES = \
 	colo/engine/secondary-disks.c \
 	colo/engine/secondary-link.c \
 	colo/engine/secondary-load.c \
+	colo/engine/served-disks.c \
 	colo/engine/status.h colo/engine/status.c
-colod_LDADD = libcolodiskserver.la libcoloattach.la libcolovm.la libcolotracker.la libcoloft.la $(COMMON_LIBS)
+colod_LDADD = libcolodiskserver.la libcolostore.la libcoloattach.la libcolovm.la libcolotracker.la libcoloft.la $(COMMON_LIBS)

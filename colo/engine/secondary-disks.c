@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The secondary's disks in the checkpoints. */
 #include "colo/engine/secondary.h"
-#include "colo/log.h"
 
 #include <string.h>
 
@@ -14,66 +13,6 @@
 static gint64 after(gint64 us)
 {
     return g_get_monotonic_time() + us;
-}
-
-/* From the server's thread */
-static void on_event(const char *event, JsonObject *data, gpointer user_data)
-{
-    ColoEngine *e = user_data;
-
-    colo_qmp_server_emit(e->control, event,
-                         data ? json_object_ref(data) : NULL);
-}
-
-static void on_news(gpointer user_data)
-{
-    ColoEngine *e = user_data;
-    JsonNode *disks = colo_disk_server_query(e->disks);
-    char *why = colo_disk_server_why(e->disks);
-    gboolean up = colo_disk_server_is_up(e->disks);
-
-    colo_status_lock(e->status);
-    e->status->disks_served = up;
-    g_free(e->status->disks_detail);
-    e->status->disks_detail = why;
-    g_clear_pointer(&e->status->disks, json_node_unref);
-    e->status->disks = disks;
-    colo_status_unlock(e->status);
-}
-
-gboolean colo_secondary_serve_disks(ColoEngine *e, GError **error)
-{
-    const ColoDiskConfig *d = &e->config->disks;
-    ColoDiskImage images[COLO_MAX_DISKS];
-    g_autofree char *folder = g_path_get_dirname(e->config->control);
-    g_autofree char *control =
-        g_strdup_printf("%s/%s-disks.qmp", folder, e->config->name);
-    ColoDiskServerOptions o = {
-        .disks = images,
-        .n_disks = d->list->len,
-        .listen = d->nbd,
-        .folder = d->folder,
-        .flush = d->flush,
-        .tls_certificates = d->tls_certificates,
-        .tls_psk = d->tls_psk,
-        .control = control,
-        .event = on_event,
-        .news = on_news,
-        .user_data = e,
-    };
-
-    for (guint i = 0; i < d->list->len; i++) {
-        const ColoDiskName *n = g_ptr_array_index(d->list, i);
-
-        images[i].name = n->name;
-        images[i].path = n->what;
-    }
-    e->disks = colo_disk_server_new(&o, error);
-    if (!e->disks) {
-        return FALSE;
-    }
-    colo_disk_server_start(e->disks);
-    return TRUE;
 }
 
 static const ColoDiskName *find(const ColoDiskConfig *d, const char *name)

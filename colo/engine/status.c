@@ -40,6 +40,7 @@ void colo_status_free(ColoStatus *s)
         g_free(s->detail);
         g_clear_pointer(&s->disks, json_node_unref);
         g_free(s->disks_detail);
+        g_clear_pointer(&s->served, json_node_unref);
         g_free(s->proxy_path);
         g_free(s->proxy_detail);
         g_hash_table_unref(s->reasons);
@@ -128,6 +129,9 @@ static JsonObject *disk_server_object(const ColoStatus *s)
 
     json_object_set_boolean_member(o, "running", s->disks_served);
     json_object_set_string_member(o, "detail", s->disks_detail);
+    if (s->served) {
+        json_object_set_member(o, "disks", json_node_copy(s->served));
+    }
     return o;
 }
 

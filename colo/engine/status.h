@@ -30,8 +30,9 @@ typedef struct ColoStatus {
     guint64 hb_sent, hb_received, hb_ignored;
 
     JsonNode *disks;        /* an array, replaced as a whole; NULL: empty */
-    gboolean disks_served;  /* secondary */
+    gboolean disks_served;  /* by us */
     char *disks_detail;     /* why they are not; NULL: there are none */
+    JsonNode *served;       /* primary: likewise an array; NULL: none yet */
 
     char *proxy_path;       /* NULL: none */
     gboolean proxy_connected, proxy_ready;

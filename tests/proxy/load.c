@@ -115,3 +115,22 @@ void load_take_over(Rig *r)
     g_assert_true(rig_chain_ok(survivor, since, ""));
     g_assert_true(rig_chain_ok(survivor, 0, RIG_SEAMS));
 }
+
+/* The survivor's rewritten connections end before its proxy does. */
+static void wait_not_rewritten(RigSide *s)
+{
+    gint64 end = g_get_monotonic_time() + RIG_PATIENCE_S * G_USEC_PER_SEC;
+
+    while (rig_proxy_int(s, "rewrite.flows")) {
+        if (g_get_monotonic_time() > end) {
+            rig_die("connections are rewritten without end");
+        }
+        rig_qmp_pump(&s->px, 20);
+    }
+}
+
+void load_swap(Rig *r)
+{
+    wait_not_rewritten(load_secondary(r));
+    rig_swap(r);
+}

@@ -43,4 +43,7 @@ void load_checkpoint(Rig *r);
  */
 void load_take_over(Rig *r);
 
+/* rig_swap(), when clients' connections no longer need the survivor's proxy. */
+void load_swap(Rig *r);
+
 #endif

@@ -80,11 +80,14 @@ void rig_spawn_colod(RigSide *s)
     }
     if (o->disk_mib && s->primary) {
         rig_add(argv, "--disk %s", o->disk);
+        if (s->survivor) {
+            rig_add(argv, "--serve-disk %s=%s", o->disk, s->disk);
+        }
     } else if (o->disk_mib) {
         rig_add(argv, "--nbd :" RIG_NBD_PORT " --disk %s=%s", o->disk, s->disk);
-        if (o->disk_folder) {
-            rig_add(argv, "--disk-folder %s", o->disk_folder);
-        }
+    }
+    if (o->disk_mib && o->disk_folder && (!s->primary || s->survivor)) {
+        rig_add(argv, "--disk-folder %s", o->disk_folder);
     }
     rig_add(argv, "--tracker %s %s", o->tracker ? o->tracker : "auto",
             o->colod ? o->colod : "");

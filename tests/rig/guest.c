@@ -86,6 +86,7 @@ void rig_kill_qemu(RigSide *s)
     /* A pid that was reaped may soon be somebody else's. */
     unlink(s->pid_file);
     rig_end(&s->qemu, SIGKILL);
+    unlink(s->qmp); /* or a colod that waits for the next one finds it */
     rig_qmp_pump(&s->mon, 0);
     g_clear_pointer(&s->mon.client, colo_qmp_client_free);
 }

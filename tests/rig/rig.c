@@ -205,6 +205,17 @@ Rig *rig_new_protected(const RigOptions *o)
     return r;
 }
 
+/* As an operator does who begins anew on a disk that had survived. */
+static void forget_disk(const RigSide *s)
+{
+    const char *folder = s->rig->o.disk_folder;
+    g_autofree char *logs =
+        folder ? g_build_filename(folder, s->rig->o.disk, NULL)
+               : g_strconcat(s->disk, ".colo", NULL);
+
+    rig_remove_folder(logs);
+}
+
 void rig_swap(Rig *r)
 {
     RigSide *survivor = r->pri.primary ? &r->sec : &r->pri;
@@ -218,15 +229,20 @@ void rig_swap(Rig *r)
     rig_kill_proxy(fresh, SIGTERM);
     rig_kill_qemu(fresh);
     rig_kill_proxy(survivor, SIGTERM);
-    survivor->primary = TRUE;
-    fresh->primary = FALSE;
+    survivor->primary = survivor->survivor = TRUE;
+    fresh->primary = fresh->survivor = FALSE;
+    rig_start_colod(survivor); /* first: its guest waits for the disk */
+    if (r->o.disk_mib) {
+        forget_disk(fresh);
+    }
     rig_start_qemu(fresh);
     if (r->o.net) {
         rig_start_proxy(fresh);
         rig_start_proxy(survivor);
     }
-    rig_start_colod(fresh);
-    rig_start_colod(survivor);
+    if (!fresh->colod) {
+        rig_start_colod(fresh);
+    }
 }
 
 void rig_remove_folder(const char *path)

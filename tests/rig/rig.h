@@ -15,7 +15,8 @@
  *
  * With RigOptions.disk_mib the guest has a disk with ext4, an image on the
  * primary; the secondary's is served by its colod, which is started before its
- * QEMU, and must stay: after a takeover there is no way back (rig_swap()).
+ * QEMU.  After rig_swap() the survivor's colod serves its guest's disk as a
+ * primary.
  *
  * The namespaces have no names: they are gone with the program, and so are
  * its processes, however it ends.  What cannot be set up or is not there in
@@ -57,6 +58,7 @@ struct RigSide {
     const char *name; /* pri, sec */
     int number;       /* last byte of its addresses */
     gboolean primary;
+    gboolean survivor; /* the primary's guest came here by a takeover */
     int ns;            /* network namespace; -1: without power */
     pid_t qemu, colod, proxy; /* 0: not there */
     char *dir, *qmp, *monitor, *serial, *console, *control, *log, *pid_file;
@@ -86,7 +88,7 @@ typedef struct RigOptions {
     gboolean net;         /* a lan and proxies; linux_guest with it */
     guint disk_mib;       /* of the guest's disk; linux_guest with it */
     const char *disk;     /* its name: vda */
-    const char *disk_folder; /* --disk-folder of the secondary's colod; NULL */
+    const char *disk_folder; /* --disk-folder of who serves it; NULL */
     /* QEMU's options for it in place of rig_add_disk()'s; NULL */
     void (*add_disk)(const RigSide *s, GPtrArray *argv);
     /* The secondary's colod is "colod --secondary --nbd :8889", the rest of
