@@ -25,4 +25,5 @@ colod_SOURCES = \
 	colo/engine/secondary-load.c \
 	colo/engine/served-disks.c \
 	colo/engine/status.h colo/engine/status.c
-colod_LDADD = libcolodiskserver.la libcolostore.la libcoloattach.la libcolovm.la libcolotracker.la libcoloft.la $(COMMON_LIBS)
+colod_LDADD = libcolodiskserver.la libcolostore.la libcoloattach.la \
+	libcolovm.la libcolotracker.la libcoloft.la $(COMMON_LIBS)

@@ -2,7 +2,10 @@
 /* Takeovers of guests with a disk, and what is on it then. */
 #include "tests/disk/disk.h"
 
+#include <dirent.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 RigOptions disk_options(gboolean periodic, guint delay_ms)
@@ -53,6 +56,32 @@ void disk_wait_string(RigSide *s, const char *name, const char *value)
         }
         rig_qmp_pump(&s->ctl, 20);
     }
+}
+
+pid_t disk_nbdkit(const RigSide *s)
+{
+    DIR *proc = opendir("/proc");
+    struct dirent *d;
+    pid_t found = 0;
+
+    while (!found && (d = readdir(proc))) {
+        g_autofree char *path = g_strdup_printf("/proc/%s/stat", d->d_name);
+        g_autofree char *stat = NULL;
+        int parent = 0;
+
+        if (atoi(d->d_name) > 0 &&
+            g_file_get_contents(path, &stat, NULL, NULL) &&
+            strstr(stat, "(nbdkit)") &&
+            sscanf(strrchr(stat, ')') + 1, " %*c %d", &parent) == 1 &&
+            parent == (int)s->colod) {
+            found = (pid_t)atoi(d->d_name);
+        }
+    }
+    closedir(proc);
+    if (!found) {
+        rig_die("%s's colod has no nbdkit", s->name);
+    }
+    return found;
 }
 
 static void wait_merged(RigSide *s)

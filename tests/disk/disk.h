@@ -18,6 +18,9 @@ void disk_mark(RigClient *c, const RigSide *s);
  */
 void disk_examine_survivor(Rig *r, RigClient *c, guint sessions);
 
+/* The process; there must be one. */
+pid_t disk_nbdkit(const RigSide *s);
+
 /* A member of the first disk in query-colo-status; NULL: not there. */
 JsonNode *disk_member(RigSide *s, const char *name);
 void disk_wait_string(RigSide *s, const char *name, const char *value);

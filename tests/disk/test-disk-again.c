@@ -2,9 +2,12 @@
 /*
  * There and back: the survivor is protected again, its own disk served by its
  * colod, which is a primary's now, and its host vanishes as well.  No record
- * that a client has an acknowledgement for is lost on the way.
+ * that a client has an acknowledgement for is lost on the way, not even when
+ * nbdkit dies under the guest that is protected.
  */
 #include "tests/disk/disk.h"
+
+#include <signal.h>
 
 #define SESSIONS 4
 
@@ -48,6 +51,9 @@ static void again(gconstpointer data)
             load_swap(r);
             survivor = load_secondary(r);
             assert_served(load_primary(r));
+            load_wait_protected(r);
+            kill(disk_nbdkit(load_primary(r)), SIGKILL);
+            load_mark(client);
             load_wait_protected(r);
         }
         load_checkpoint(r);

@@ -7,7 +7,6 @@
  */
 #include "tests/disk/disk.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -29,32 +28,6 @@ static guint events(RigSide *s)
 {
     rig_qmp_pump(&s->ctl, 0);
     return s->ctl.events->len;
-}
-
-static pid_t nbdkit(void)
-{
-    DIR *proc = opendir("/proc");
-    struct dirent *d;
-    pid_t found = 0;
-
-    while (!found && (d = readdir(proc))) {
-        g_autofree char *path = g_strdup_printf("/proc/%s/stat", d->d_name);
-        g_autofree char *stat = NULL;
-        int parent = 0;
-
-        if (atoi(d->d_name) > 0 &&
-            g_file_get_contents(path, &stat, NULL, NULL) &&
-            strstr(stat, "(nbdkit)") &&
-            sscanf(strrchr(stat, ')') + 1, " %*c %d", &parent) == 1 &&
-            parent == (int)rig->sec.colod) {
-            found = (pid_t)atoi(d->d_name);
-        }
-    }
-    closedir(proc);
-    if (!found) {
-        rig_die("the secondary's colod has no nbdkit");
-    }
-    return found;
 }
 
 /* What the mirror has copied so far, with what the guest has written. */
@@ -102,14 +75,14 @@ static void nbdkit_killed(void)
     for (int i = 0; i < 3; i++) {
         guint from = events(&rig->pri);
         gint64 before = copied();
-        pid_t pid = nbdkit();
+        pid_t pid = disk_nbdkit(&rig->sec);
 
         kill(pid, SIGKILL);
         g_assert_cmpfloat(load_mark(client), <, GAP_MS);
         expect_back();
         expect_no_full_copy(before);
         expect_no_resync(from);
-        g_assert_cmpint(nbdkit(), !=, pid);
+        g_assert_cmpint(disk_nbdkit(&rig->sec), !=, pid);
     }
 }
 
@@ -118,7 +91,7 @@ static void nbdkit_hung(void)
 {
     guint from = events(&rig->pri);
     gint64 before = copied();
-    pid_t pid = nbdkit();
+    pid_t pid = disk_nbdkit(&rig->sec);
 
     kill(pid, SIGSTOP);
     expect_state(from, "degraded");
