@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Hashes in place of bytes.  See digest.h. */
-#include "netcompare/packet/digest.h"
+#include "netcompare/packet/digest-impl.h"
 
 #include <sys/random.h>
 #include <unistd.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-G_STATIC_ASSERT(NET_DIGEST_SECRET >= XXH3_SECRET_SIZE_MIN);
-
 struct NetDigestParts {
-    XXH3_state_t *state;
+    const NetDigestImpl *impl;
+    void *state;
 };
+
+static const NetDigestImpl *impl(void)
+{
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx2")) {
+        return &net_digest_avx2;
+    }
+#endif
+    return &net_digest_plain;
+}
 
 void net_digest_new_secret(guint8 secret[NET_DIGEST_SECRET])
 {
@@ -25,14 +31,15 @@ void net_digest_new_secret(guint8 secret[NET_DIGEST_SECRET])
 guint64 net_digest(const guint8 secret[NET_DIGEST_SECRET], const guint8 *bytes,
                    gsize len)
 {
-    return XXH3_64bits_withSecret(bytes, len, secret, NET_DIGEST_SECRET);
+    return impl()->all(bytes, len, secret);
 }
 
 NetDigestParts *net_digest_parts_new(void)
 {
     NetDigestParts *p = g_new(NetDigestParts, 1);
 
-    p->state = XXH3_createState();
+    p->impl = impl();
+    p->state = p->impl->new();
     if (!p->state) {
         g_error("no memory for a hash");
     }
@@ -42,24 +49,24 @@ NetDigestParts *net_digest_parts_new(void)
 void net_digest_parts_free(NetDigestParts *p)
 {
     if (p) {
-        XXH3_freeState(p->state);
+        p->impl->free(p->state);
         g_free(p);
     }
 }
 
 void net_digest_begin(NetDigestParts *p, const guint8 secret[NET_DIGEST_SECRET])
 {
-    XXH3_64bits_reset_withSecret(p->state, secret, NET_DIGEST_SECRET);
+    p->impl->begin(p->state, secret);
 }
 
 void net_digest_add(NetDigestParts *p, const guint8 *bytes, gsize len)
 {
-    XXH3_64bits_update(p->state, bytes, len);
+    p->impl->add(p->state, bytes, len);
 }
 
 guint64 net_digest_end(const NetDigestParts *p)
 {
-    return XXH3_64bits_digest(p->state);
+    return p->impl->end(p->state);
 }
 
 void net_digests_make(NetDigests *d, guint64 number,

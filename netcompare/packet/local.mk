@@ -5,4 +5,6 @@ libcolopacket_la_SOURCES = \
 	netcompare/packet/key.c \
 	netcompare/packet/checksum.h netcompare/packet/checksum.c \
 	netcompare/packet/buf.h netcompare/packet/buf.c \
-	netcompare/packet/digest.h netcompare/packet/digest.c
+	netcompare/packet/digest.h netcompare/packet/digest.c \
+	netcompare/packet/digest-impl.h netcompare/packet/digest-xxh3.h \
+	netcompare/packet/digest-plain.c netcompare/packet/digest-avx2.c

@@ -5,7 +5,8 @@ PACKET_TESTS = \
 	tests/packet/test-fields \
 	tests/packet/test-key \
 	tests/packet/test-checksum \
-	tests/packet/test-buf
+	tests/packet/test-buf \
+	tests/packet/test-digest
 check_PROGRAMS += $(PACKET_TESTS)
 TESTS += $(PACKET_TESTS)
 check_LTLIBRARIES += libpacketbuild.la
@@ -20,6 +21,8 @@ tests_packet_test_key_SOURCES = tests/packet/test-key.c
 tests_packet_test_key_LDADD = $(PACKET_TEST_LIBS)
 tests_packet_test_checksum_SOURCES = tests/packet/test-checksum.c
 tests_packet_test_checksum_LDADD = $(PACKET_TEST_LIBS)
+tests_packet_test_digest_SOURCES = tests/packet/test-digest.c
+tests_packet_test_digest_LDADD = libcolopacket.la $(UNIT_LIBS)
 tests_packet_test_buf_SOURCES = tests/packet/test-buf.c
 tests_packet_test_buf_LDADD = libcolopacket.la $(UNIT_LIBS)
 
