@@ -2,6 +2,8 @@
 /* What a test's own process writes to stderr. */
 #include "capture.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -26,9 +28,11 @@ char *capture_end(void)
     fflush(stderr);
     dup2(saved_stderr, STDERR_FILENO);
     close(saved_stderr);
+    /* Processes that were started since may have the other end open. */
+    g_assert_cmpint(fcntl(pipe_fds[0], F_SETFL, O_NONBLOCK), ==, 0);
     n = read(pipe_fds[0], text, PIPE_SIZE);
+    g_assert_true(n >= 0 || errno == EAGAIN);
     close(pipe_fds[0]);
-    g_assert_cmpint(n, >=, 0);
-    text[n] = 0;
+    text[MAX(n, 0)] = 0;
     return text;
 }

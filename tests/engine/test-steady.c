@@ -16,7 +16,7 @@
 /* A slip of the machine is no drift; where others work too, there are more. */
 #define MISSED_PERMILLE      50
 #define MISSED_PERMILLE_BUSY 500
-#define BUSY_LOAD            4.0
+#define BUSY_LOAD            2.5
 
 typedef struct Memory {
     long anon_kib; /* heap and buffers */

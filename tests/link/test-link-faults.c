@@ -10,6 +10,7 @@
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -369,8 +370,9 @@ static void test_cut_anywhere(void)
 
 static GPid spawn_secondary(const char *at)
 {
+    g_autofree char *parent = g_strdup_printf("%d", (int)getpid());
     char *argv[] = {(char *)"/proc/self/exe", (char *)"--secondary", (char *)at,
-                    NULL};
+                    parent, NULL};
     g_autoptr(GError) error = NULL;
     GPid pid;
 
@@ -488,23 +490,24 @@ static void test_stood_still(void)
     end_stop(&s);
 }
 
-/* The other process: a secondary until it is killed. */
-static int serve(const char *at)
+/* The other process: a secondary until it is killed, or left alone. */
+static int serve(const char *at, int parent)
 {
+    gint64 end = now_ms() + PATIENCE_MS;
     End s;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     end_start(&s, FALSE, at, NULL, 0);
-    for (;;) {
+    while (getppid() == parent && now_ms() < end) {
         turn();
     }
-    return 0;
+    return 1;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc == 3 && g_str_equal(argv[1], "--secondary")) {
-        return serve(argv[2]);
+    if (argc == 4 && g_str_equal(argv[1], "--secondary")) {
+        return serve(argv[2], atoi(argv[3]));
     }
     link_test_init(&argc, &argv);
     g_test_add_func("/link-faults/silent", test_silent);
