@@ -144,7 +144,7 @@ static void test_by_hand(void)
     disk = g_strdup_printf(
         "-blockdev raw,node-name=local,file.driver=file,file.filename=%s "
         "-blockdev nbd,node-name=far,server.type=unix,server.path=%s,"
-        "export=vda "
+        "export=vda,open-timeout=10 "
         "-blockdev quorum,node-name=vda,vote-threshold=1,read-pattern=fifo,"
         "children.0=local,children.1=far",
         b->source, b->socket);

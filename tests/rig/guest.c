@@ -119,8 +119,8 @@ static gboolean has_line(const RigSide *s, gsize offset, const char *prefix)
     return FALSE;
 }
 
-static void wait_console(RigSide *s, gsize offset, const char *prefix,
-                         int seconds)
+void rig_wait_console(RigSide *s, gsize offset, const char *prefix,
+                      int seconds)
 {
     gint64 end = g_get_monotonic_time() + seconds * G_USEC_PER_SEC;
 
@@ -139,13 +139,13 @@ void rig_wait_boot(RigSide *s)
                      !strstr(s->rig->o.append, "colo.chain=0");
 
     if (s->rig->o.net) {
-        wait_console(s, 0, "service ready", RIG_PATIENCE_S);
+        rig_wait_console(s, 0, "service ready", RIG_PATIENCE_S);
     }
     if (s->rig->o.disk_mib) {
-        wait_console(s, 0, "disk ready", RIG_PATIENCE_S);
+        rig_wait_console(s, 0, "disk ready", RIG_PATIENCE_S);
     }
     if (chain) {
-        wait_console(s, 0, "chain 5 ", RIG_PATIENCE_S);
+        rig_wait_console(s, 0, "chain 5 ", RIG_PATIENCE_S);
     }
 }
 
@@ -171,7 +171,7 @@ void rig_type(RigSide *s, const char *command, const char *answer, int seconds)
     }
     close(fd);
     if (answer) {
-        wait_console(s, offset, answer, seconds);
+        rig_wait_console(s, offset, answer, seconds);
     }
 }
 

@@ -176,6 +176,9 @@ void rig_operator(RigSide *s, const char *command, const char *args);
 /* Type a command; wait for a line that begins with answer, unless NULL. */
 void rig_type(RigSide *s, const char *command, const char *answer, int seconds);
 gsize rig_console_size(const RigSide *s);
+/* Until a line from offset on begins with prefix. */
+void rig_wait_console(RigSide *s, gsize offset, const char *prefix,
+                      int seconds);
 guint64 rig_step(const RigSide *s); /* the last whole step, 0: none */
 /* The first whole step printed beyond this offset of the console's log. */
 guint64 rig_first_step(const RigSide *s, gsize offset);
