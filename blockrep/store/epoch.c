@@ -102,6 +102,20 @@ static void move_pending(ColoStore *s, guint64 epoch)
     }
 }
 
+/* The newest epoch's layers, n of them, are pending again. */
+static void take_back(ColoStore *s, guint n)
+{
+    guint from = s->sealed->len - n;
+
+    for (guint i = 0; i < n; i++) {
+        StoreLayer *l = s->sealed->pdata[from + i];
+
+        l->epoch = l->before = 0; /* but frozen: new writes go above it */
+        g_ptr_array_insert(s->pending, (gint)i, l);
+    }
+    g_ptr_array_set_size(s->sealed, (gint)from);
+}
+
 /* What move_pending() did since there were so many sealed. */
 static void move_back(ColoStore *s, guint had, StoreLayer *top)
 {
@@ -113,13 +127,7 @@ static void move_back(ColoStore *s, guint had, StoreLayer *top)
             top->frozen = FALSE;
         }
     }
-    for (guint i = had; i < s->sealed->len; i++) {
-        StoreLayer *l = s->sealed->pdata[i];
-
-        l->epoch = l->before = 0;
-        g_ptr_array_insert(s->pending, (gint)(i - had), l);
-    }
-    g_ptr_array_set_size(s->sealed, (gint)had);
+    take_back(s, s->sealed->len - had);
     store_layers_drop(s, gone);
 }
 
@@ -217,20 +225,6 @@ static gboolean is_last_hollow(const ColoStore *s, guint64 epoch)
 {
     return s->hollow->len &&
            g_array_index(s->hollow, guint64, s->hollow->len - 1) == epoch;
-}
-
-/* The newest epoch's layers, n of them, are pending again. */
-static void take_back(ColoStore *s, guint n)
-{
-    guint from = s->sealed->len - n;
-
-    for (guint i = 0; i < n; i++) {
-        StoreLayer *l = s->sealed->pdata[from + i];
-
-        l->epoch = l->before = 0; /* but frozen: new writes go above it */
-        g_ptr_array_insert(s->pending, (gint)i, l);
-    }
-    g_ptr_array_set_size(s->sealed, (gint)from);
 }
 
 static void give_back(ColoStore *s, guint n, guint64 epoch, guint64 before)

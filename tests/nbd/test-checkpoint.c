@@ -401,34 +401,48 @@ static void fill_up(const char *path)
 }
 
 /*
+ * Two disks, connected; vdb's folder, which is returned, is a file system with
+ * these options.  NULL: not here.
+ */
+static char *setup_small(Setup *t, const char *options)
+{
+    g_autofree char *one = NULL;
+
+    if (geteuid() || unshare(CLONE_NEWNS) ||
+        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL)) {
+        g_test_skip("no file system can be mounted here");
+        return NULL;
+    }
+    t->s = server_new(2, 16 * MIB);
+    if (!t->s) {
+        return NULL;
+    }
+    t->s->folder = g_build_filename(t->s->dir, "logs", NULL);
+    one = g_build_filename(t->s->folder, "vdb", NULL);
+    g_assert_cmpint(g_mkdir_with_parents(one, 0700), ==, 0);
+    g_assert_cmpint(mount("tmpfs", one, "tmpfs", 0, options), ==, 0);
+    server_start(t->s);
+    server_begin(t->s);
+    connect_all(t);
+    return g_steal_pointer(&one);
+}
+
+/*
  * The file system of one disk's log is full: the PVM's writes are refused,
  * nothing is lost, the other disk does not care, and it goes on when there is
  * room.
  */
 static void test_full(void)
 {
-    g_autofree char *folder = NULL, *one = NULL, *filler = NULL;
+    g_autofree char *one = NULL, *filler = NULL;
     guint64 at = 0;
     Setup t;
 
-    if (geteuid() || unshare(CLONE_NEWNS) ||
-        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL)) {
-        g_test_skip("no file system can be mounted here");
+    one = setup_small(&t, "size=8m");
+    if (!one) {
         return;
     }
-    t.s = server_new(2, 16 * MIB);
-    if (!t.s) {
-        return;
-    }
-    folder = g_build_filename(t.s->dir, "logs", NULL);
-    one = g_build_filename(folder, "vdb", NULL);
     filler = g_build_filename(one, "filler", NULL);
-    g_assert_cmpint(g_mkdir_with_parents(one, 0700), ==, 0);
-    g_assert_cmpint(mount("tmpfs", one, "tmpfs", 0, "size=8m"), ==, 0);
-    t.s->folder = g_strdup(folder);
-    server_start(t.s);
-    server_begin(t.s);
-    connect_all(&t);
     take(&t, 1);
     client_fill(t.pvm[1], 0, 4096, 1);
     fill_up(filler);
@@ -478,29 +492,15 @@ static guint use_up_names(const char *folder)
  */
 static void test_no_log(void)
 {
-    g_autofree char *folder = NULL, *one = NULL;
+    g_autofree char *one = NULL;
     guint names, at = 0;
     int r;
     Setup t;
 
-    if (geteuid() || unshare(CLONE_NEWNS) ||
-        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL)) {
-        g_test_skip("no file system can be mounted here");
+    one = setup_small(&t, "size=64m,nr_inodes=40");
+    if (!one) {
         return;
     }
-    t.s = server_new(2, 16 * MIB);
-    if (!t.s) {
-        return;
-    }
-    folder = g_build_filename(t.s->dir, "logs", NULL);
-    one = g_build_filename(folder, "vdb", NULL);
-    g_assert_cmpint(g_mkdir_with_parents(one, 0700), ==, 0);
-    g_assert_cmpint(mount("tmpfs", one, "tmpfs", 0, "size=64m,nr_inodes=40"),
-                    ==, 0);
-    t.s->folder = g_strdup(folder);
-    server_start(t.s);
-    server_begin(t.s);
-    connect_all(&t);
     client_fill(t.pvm[0], 0, 4096, 1);
     client_fill(t.pvm[1], 0, 4096, 1);
     take(&t, 1);
