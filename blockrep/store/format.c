@@ -3,8 +3,8 @@
 #include <config.h>
 
 #include "blockrep/store/format.h"
+#include "colo/bytes.h"
 
-#include <endian.h>
 #include <string.h>
 #ifdef HAVE_XXH_X86DISPATCH_H
 #include <xxh_x86dispatch.h> /* with AVX, where the processor has it */
@@ -19,34 +19,6 @@ static const char snapshot_magic[4] = {'C', 'S', 'N', 'P'};
 
 enum { FLAG_DIRECT = 1, FLAG_BASED = 2, FLAG_LOST = 4, FLAG_FROZEN = 1 };
 
-static void put32(guint8 *p, guint32 v)
-{
-    v = htole32(v);
-    memcpy(p, &v, sizeof(v));
-}
-
-static void put64(guint8 *p, guint64 v)
-{
-    v = htole64(v);
-    memcpy(p, &v, sizeof(v));
-}
-
-static guint32 get32(const guint8 *p)
-{
-    guint32 v;
-
-    memcpy(&v, p, sizeof(v));
-    return le32toh(v);
-}
-
-static guint64 get64(const guint8 *p)
-{
-    guint64 v;
-
-    memcpy(&v, p, sizeof(v));
-    return le64toh(v);
-}
-
 static gboolean sum_is(guint64 got, guint64 want)
 {
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
@@ -59,12 +31,12 @@ static gboolean sum_is(guint64 got, guint64 want)
 /* The last 8 bytes of a header are the sum of those before. */
 static void seal_header(guint8 *h)
 {
-    put64(h + STORE_HEADER - 8, XXH3_64bits(h, STORE_HEADER - 8));
+    le_put64(h + STORE_HEADER - 8, XXH3_64bits(h, STORE_HEADER - 8));
 }
 
 static gboolean header_is_whole(const guint8 *h)
 {
-    return sum_is(get64(h + STORE_HEADER - 8),
+    return sum_is(le_get64(h + STORE_HEADER - 8),
                   XXH3_64bits(h, STORE_HEADER - 8));
 }
 
@@ -73,9 +45,9 @@ void store_log_header_encode(guint8 out[STORE_HEADER], guint64 number,
 {
     memset(out, 0, STORE_HEADER);
     memcpy(out, log_magic, sizeof(log_magic));
-    put32(out + 8, STORE_VERSION);
-    put64(out + 16, number);
-    put64(out + 24, id);
+    le_put32(out + 8, STORE_VERSION);
+    le_put64(out + 16, number);
+    le_put64(out + 24, id);
     seal_header(out);
 }
 
@@ -86,9 +58,9 @@ gboolean store_log_header_decode(const guint8 in[STORE_HEADER], guint64 *number,
     if (memcmp(in, log_magic, sizeof(log_magic)) || !header_is_whole(in)) {
         return FALSE;
     }
-    *version = get32(in + 8);
-    *number = get64(in + 16);
-    *id = get64(in + 24);
+    *version = le_get32(in + 8);
+    *number = le_get64(in + 16);
+    *id = le_get64(in + 24);
     return *version == STORE_VERSION;
 }
 
@@ -101,14 +73,14 @@ void store_record_encode(guint8 out[STORE_HEADER], guint64 id, StoreRecord *r)
 {
     memset(out, 0, STORE_HEADER);
     memcpy(out, record_magic, sizeof(record_magic));
-    put32(out + 4, r->kind);
-    put64(out + 8, r->pos);
-    put64(out + 16, r->off);
-    put64(out + 24, r->len);
-    put64(out + 32, r->data_sum);
-    put64(out + 40, id);
+    le_put32(out + 4, r->kind);
+    le_put64(out + 8, r->pos);
+    le_put64(out + 16, r->off);
+    le_put64(out + 24, r->len);
+    le_put64(out + 32, r->data_sum);
+    le_put64(out + 40, id);
     seal_header(out);
-    r->sum = get64(out + STORE_HEADER - 8);
+    r->sum = le_get64(out + STORE_HEADER - 8);
 }
 
 gboolean store_record_magic(const guint8 *in)
@@ -119,19 +91,19 @@ gboolean store_record_magic(const guint8 *in)
 gboolean store_record_decode(const guint8 in[STORE_HEADER], guint64 id,
                              guint64 pos, StoreRecord *r)
 {
-    guint32 kind = get32(in + 4);
+    guint32 kind = le_get32(in + 4);
 
-    if (!store_record_magic(in) || get64(in + 8) != pos ||
-        get64(in + 40) != id || !header_is_whole(in)) {
+    if (!store_record_magic(in) || le_get64(in + 8) != pos ||
+        le_get64(in + 40) != id || !header_is_whole(in)) {
         return FALSE;
     }
     *r = (StoreRecord){
         .kind = kind,
         .pos = pos,
-        .off = get64(in + 16),
-        .len = get64(in + 24),
-        .data_sum = get64(in + 32),
-        .sum = get64(in + STORE_HEADER - 8),
+        .off = le_get64(in + 16),
+        .len = le_get64(in + 24),
+        .data_sum = le_get64(in + 32),
+        .sum = le_get64(in + STORE_HEADER - 8),
     };
     return kind >= STORE_DATA && kind <= STORE_PUNCH && r->len > 0 &&
            r->off <= G_MAXINT64 && r->len <= G_MAXINT64 - r->off &&
@@ -171,34 +143,35 @@ guint8 *store_snapshot_encode(const StoreSnapshot *s, guint64 store_id,
     *len = (used + COLO_STORE_BLOCK - 1) / COLO_STORE_BLOCK * COLO_STORE_BLOCK;
     out = g_malloc0(*len);
     memcpy(out, snapshot_magic, sizeof(snapshot_magic));
-    put32(out + 4, s->n);
-    put64(out + 8, s->generation);
-    put64(out + 16, s->epoch);
-    put64(out + 24, s->loaded);
-    put64(out + 32, s->durable);
-    put64(out + 40, s->next_number);
-    put32(out + 48, s->state);
-    put32(out + 52, (s->direct ? FLAG_DIRECT : 0) |
-                        (s->based ? FLAG_BASED : 0) |
-                        (s->lost ? FLAG_LOST : 0));
+    le_put32(out + 4, s->n);
+    le_put64(out + 8, s->generation);
+    le_put64(out + 16, s->epoch);
+    le_put64(out + 24, s->loaded);
+    le_put64(out + 32, s->durable);
+    le_put64(out + 40, s->next_number);
+    le_put32(out + 48, s->state);
+    le_put32(out + 52, (s->direct ? FLAG_DIRECT : 0) |
+                           (s->based ? FLAG_BASED : 0) |
+                           (s->lost ? FLAG_LOST : 0));
     memcpy(out + 56, s->boot, STORE_BOOT_ID);
-    put64(out + 72, store_id);
-    put64(out + 80, s->before);
+    le_put64(out + 72, store_id);
+    le_put64(out + 80, s->before);
     for (guint i = 0; i < s->n; i++) {
         const StoreLayerInfo *l = &s->layers[i];
 
         p = out + STORE_SNAPSHOT_HEADER + (gsize)i * STORE_HEADER;
-        put32(p, l->role);
-        put32(p + 4, l->frozen ? FLAG_FROZEN : 0);
-        put64(p + 8, l->epoch);
-        put64(p + 16, l->number);
-        put64(p + 24, l->id);
-        put64(p + 32, l->length);
-        put64(p + 40, l->records);
-        put64(p + 48, l->sum);
-        put64(p + 56, l->before);
+        le_put32(p, l->role);
+        le_put32(p + 4, l->frozen ? FLAG_FROZEN : 0);
+        le_put64(p + 8, l->epoch);
+        le_put64(p + 16, l->number);
+        le_put64(p + 24, l->id);
+        le_put64(p + 32, l->length);
+        le_put64(p + 40, l->records);
+        le_put64(p + 48, l->sum);
+        le_put64(p + 56, l->before);
     }
-    put64(out + STORE_SNAPSHOT_HEADER - 8, snapshot_sum(out, used, store_id));
+    le_put64(out + STORE_SNAPSHOT_HEADER - 8,
+             snapshot_sum(out, used, store_id));
     return out;
 }
 
@@ -232,30 +205,30 @@ gboolean store_snapshot_decode(const guint8 *in, gsize len, guint64 store_id,
 
     if (len < STORE_SNAPSHOT_HEADER ||
         memcmp(in, snapshot_magic, sizeof(snapshot_magic)) ||
-        get64(in + 72) != store_id) {
+        le_get64(in + 72) != store_id) {
         return FALSE;
     }
-    n = get32(in + 4);
-    state = get32(in + 48);
-    flags = get32(in + 52);
+    n = le_get32(in + 4);
+    state = le_get32(in + 48);
+    flags = le_get32(in + 52);
     used =
         STORE_SNAPSHOT_HEADER + (gsize)MIN(n, STORE_MAX_LAYERS) * STORE_HEADER;
     if (n > STORE_MAX_LAYERS || used > len || state > COLO_STORE_PROMOTED ||
-        !sum_is(get64(in + STORE_SNAPSHOT_HEADER - 8),
+        !sum_is(le_get64(in + STORE_SNAPSHOT_HEADER - 8),
                 snapshot_sum(in, used, store_id))) {
         return FALSE;
     }
     *s = (StoreSnapshot){
-        .generation = get64(in + 8),
-        .epoch = get64(in + 16),
-        .loaded = get64(in + 24),
-        .durable = get64(in + 32),
-        .next_number = get64(in + 40),
+        .generation = le_get64(in + 8),
+        .epoch = le_get64(in + 16),
+        .loaded = le_get64(in + 24),
+        .durable = le_get64(in + 32),
+        .next_number = le_get64(in + 40),
         .state = state,
         .direct = !!(flags & FLAG_DIRECT),
         .based = !!(flags & FLAG_BASED),
         .lost = !!(flags & FLAG_LOST),
-        .before = get64(in + 80),
+        .before = le_get64(in + 80),
         .n = n,
         .layers = g_new0(StoreLayerInfo, n),
     };
@@ -264,15 +237,15 @@ gboolean store_snapshot_decode(const guint8 *in, gsize len, guint64 store_id,
         const guint8 *p = in + STORE_SNAPSHOT_HEADER + (gsize)i * STORE_HEADER;
 
         s->layers[i] = (StoreLayerInfo){
-            .role = get32(p),
-            .frozen = !!(get32(p + 4) & FLAG_FROZEN),
-            .epoch = get64(p + 8),
-            .number = get64(p + 16),
-            .id = get64(p + 24),
-            .length = get64(p + 32),
-            .records = get64(p + 40),
-            .sum = get64(p + 48),
-            .before = get64(p + 56),
+            .role = le_get32(p),
+            .frozen = !!(le_get32(p + 4) & FLAG_FROZEN),
+            .epoch = le_get64(p + 8),
+            .number = le_get64(p + 16),
+            .id = le_get64(p + 24),
+            .length = le_get64(p + 32),
+            .records = le_get64(p + 40),
+            .sum = le_get64(p + 48),
+            .before = le_get64(p + 56),
         };
     }
     if (!layers_are_sane(s)) {
@@ -286,10 +259,10 @@ void store_identity_encode(guint8 out[STORE_HEADER], const StoreIdentity *i)
 {
     memset(out, 0, STORE_HEADER);
     memcpy(out, store_magic, sizeof(store_magic));
-    put32(out + 8, STORE_VERSION);
-    put32(out + 12, i->ring_blocks);
-    put64(out + 16, i->store_id);
-    put64(out + 24, i->base_size);
+    le_put32(out + 8, STORE_VERSION);
+    le_put32(out + 12, i->ring_blocks);
+    le_put64(out + 16, i->store_id);
+    le_put64(out + 24, i->base_size);
     seal_header(out);
 }
 
@@ -300,11 +273,11 @@ gboolean store_identity_decode(const guint8 in[STORE_HEADER], StoreIdentity *i,
     if (memcmp(in, store_magic, sizeof(store_magic)) || !header_is_whole(in)) {
         return FALSE;
     }
-    *version = get32(in + 8);
+    *version = le_get32(in + 8);
     *i = (StoreIdentity){
-        .ring_blocks = get32(in + 12),
-        .store_id = get64(in + 16),
-        .base_size = get64(in + 24),
+        .ring_blocks = le_get32(in + 12),
+        .store_id = le_get64(in + 16),
+        .base_size = le_get64(in + 24),
     };
     return *version == STORE_VERSION && i->ring_blocks > 0 &&
            i->ring_blocks <= 1024 * 1024;

@@ -145,9 +145,11 @@ StoreState *store_state_open(int folder, guint64 base_size, gboolean writable,
         return NULL;
     }
     f = state_new(fd);
-    r = store_pread(fd, h, sizeof(h), 0);
+    /* Who made it may have been killed before its name was on the disk. */
+    r = writable && fsync(folder) < 0 ? -errno : 0;
+    r = r ? r : store_pread(fd, h, sizeof(h), 0);
     if (r) {
-        set_error(error, -r, "read");
+        set_error(error, -r, "sync or read");
     } else if (!store_identity_decode(h, &f->identity, &version)) {
         if (version && version != STORE_VERSION) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,

@@ -2,6 +2,7 @@
 noinst_LTLIBRARIES += libcolocommon.la
 libcolocommon_la_SOURCES = \
 	include/colo/bitmap.h \
+	include/colo/bytes.h \
 	include/colo/log.h \
 	include/colo/names.h \
 	include/colo/options.h \

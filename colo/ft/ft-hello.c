@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The payload of INIT. */
 #include "colo/ft/ft-hello.h"
+#include "colo/bytes.h"
 #include "colo/common/qmp-wire.h"
 #include "colo/names.h"
 
-#include <endian.h>
 #include <gio/gio.h>
 #include <string.h>
 
@@ -49,7 +49,6 @@ char *ft_hello_put(const FtHello *h, gsize *len)
     g_autoptr(JsonObject) o = json_object_new();
     g_autofree char *text = NULL;
     char *payload;
-    guint64 sum;
 
     json_object_set_int_member(o, "version-min", h->version_min);
     json_object_set_int_member(o, "version-max", h->version_max);
@@ -74,8 +73,7 @@ char *ft_hello_put(const FtHello *h, gsize *len)
     *len = FT_HELLO_LEN + strlen(text);
     payload = g_malloc(*len);
     memcpy(payload + FT_HELLO_LEN, text, *len - FT_HELLO_LEN);
-    sum = htole64(hello_sum(payload, *len));
-    memcpy(payload, &sum, sizeof(sum));
+    le_put64((guint8 *)payload, hello_sum(payload, *len));
     return payload;
 }
 
@@ -182,7 +180,7 @@ FtHello *ft_hello_get(const char *payload, gsize len, GError **error)
     g_autoptr(JsonParser) parser = json_parser_new();
     g_autofree char *line = NULL;
     g_autoptr(JsonNode) node = NULL;
-    guint64 sum, vmin, vmax, codings, open_id, good;
+    guint64 vmin, vmax, codings, open_id, good;
     JsonObject *o;
 
     if (len < FT_HELLO_LEN || len > FT_MAX_HELLO) {
@@ -190,8 +188,8 @@ FtHello *ft_hello_get(const char *payload, gsize len, GError **error)
                             "the peer's INIT has a wrong length");
         return NULL;
     }
-    memcpy(&sum, payload, sizeof(sum));
-    if (!ft_sum_is(le64toh(sum), hello_sum(payload, len))) {
+    if (!ft_sum_is(le_get64((const guint8 *)payload),
+                   hello_sum(payload, len))) {
         g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                             "the checksum of the peer's INIT is wrong");
         return NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* DIGEST: a segment's headers, and digests of what it carries. */
 #include "netcompare/link/wire.h"
+#include "colo/bytes.h"
 
-#include <endian.h>
 #include <gio/gio.h>
 #include <string.h>
 
@@ -12,18 +12,13 @@ gsize net_wire_put_digest(guint8 out[NET_WIRE_DIGEST_MAX], const NetDigests *d,
                           const guint8 *head, gsize head_len)
 {
     guint n = net_digest_count(d->len, d->piece);
-    guint32 len = htole32(d->len);
-    guint16 piece = htole16((guint16)d->piece);
-    guint16 of_head = htole16((guint16)head_len);
 
     g_assert(n <= NET_DIGEST_MAX && head_len <= NET_WIRE_DIGEST_HEAD);
-    memcpy(out + AT_LEN, &len, sizeof(len));
-    memcpy(out + AT_PIECE, &piece, sizeof(piece));
-    memcpy(out + AT_HEAD, &of_head, sizeof(of_head));
+    le_put32(out + AT_LEN, d->len);
+    le_put16(out + AT_PIECE, (guint16)d->piece);
+    le_put16(out + AT_HEAD, (guint16)head_len);
     for (guint i = 0; i < n; i++) {
-        guint64 hash = htole64(d->hash[i]);
-
-        memcpy(out + AT_HASH + 8 * i, &hash, sizeof(hash));
+        le_put64(out + AT_HASH + 8 * i, d->hash[i]);
     }
     memcpy(out + AT_HASH + 8 * n, head, head_len);
     return AT_HASH + 8 * n + head_len;
@@ -39,20 +34,16 @@ static gboolean wrong(const char *what, GError **error)
 gboolean net_wire_get_digest(const NetWireHead *h, const guint8 *in,
                              NetDigests *d, NetPacket *p, GError **error)
 {
-    guint32 len;
-    guint16 piece, head;
+    guint16 head;
     guint n;
 
     if (h->len < NET_WIRE_DIGEST_MIN || h->len > NET_WIRE_DIGEST_MAX) {
         return wrong("a wrong length", error);
     }
-    memcpy(&len, in + AT_LEN, sizeof(len));
-    memcpy(&piece, in + AT_PIECE, sizeof(piece));
-    memcpy(&head, in + AT_HEAD, sizeof(head));
     d->number = h->number;
-    d->len = le32toh(len);
-    d->piece = le16toh(piece);
-    head = le16toh(head);
+    d->len = le_get32(in + AT_LEN);
+    d->piece = le_get16(in + AT_PIECE);
+    head = le_get16(in + AT_HEAD);
     if (!d->len || d->len > MAX_LEN || d->piece < NET_DIGEST_MIN_PIECE) {
         return wrong("pieces of a wrong size", error);
     }
@@ -62,10 +53,7 @@ gboolean net_wire_get_digest(const NetWireHead *h, const guint8 *in,
         return wrong("a length that its fields contradict", error);
     }
     for (guint i = 0; i < n; i++) {
-        guint64 hash;
-
-        memcpy(&hash, in + AT_HASH + 8 * i, sizeof(hash));
-        d->hash[i] = le64toh(hash);
+        d->hash[i] = le_get64(in + AT_HASH + 8 * i);
     }
     if (net_packet_parse_frame(p, in + AT_HASH + 8 * n, head, h->iface) !=
             NET_KIND_TCP ||

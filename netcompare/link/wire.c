@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Headers and fixed payloads of the messages between the proxies. */
 #include "netcompare/link/wire.h"
+#include "colo/bytes.h"
 
-#include <endian.h>
 #include <gio/gio.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -58,55 +58,13 @@ gboolean net_wire_is_said_by(NetWireType type, gboolean primary)
     return (rules[type].said_by & (primary ? PRIMARY : SECONDARY)) != 0;
 }
 
-static void put64(guint8 *out, guint64 v)
-{
-    v = htole64(v);
-    memcpy(out, &v, sizeof(v));
-}
-
-static void put32(guint8 *out, guint32 v)
-{
-    v = htole32(v);
-    memcpy(out, &v, sizeof(v));
-}
-
-static void put16(guint8 *out, guint16 v)
-{
-    v = htole16(v);
-    memcpy(out, &v, sizeof(v));
-}
-
-static guint64 get64(const guint8 *in)
-{
-    guint64 v;
-
-    memcpy(&v, in, sizeof(v));
-    return le64toh(v);
-}
-
-static guint32 get32(const guint8 *in)
-{
-    guint32 v;
-
-    memcpy(&v, in, sizeof(v));
-    return le32toh(v);
-}
-
-static guint16 get16(const guint8 *in)
-{
-    guint16 v;
-
-    memcpy(&v, in, sizeof(v));
-    return le16toh(v);
-}
-
 void net_wire_put_head(guint8 out[NET_WIRE_HEADER], const NetWireHead *h)
 {
-    put32(out, h->len);
+    le_put32(out, h->len);
     out[4] = h->type;
     out[5] = h->iface;
-    put16(out + 6, h->flags);
-    put64(out + 8, h->number);
+    le_put16(out + 6, h->flags);
+    le_put64(out + 8, h->number);
 }
 
 static gboolean wrong(const NetWireHead *h, const char *what, guint64 value,
@@ -148,11 +106,11 @@ gboolean net_wire_check_head(const NetWireHead *h, guint ifaces, GError **error)
 gboolean net_wire_get_head(const guint8 in[NET_WIRE_HEADER], guint ifaces,
                            NetWireHead *h, GError **error)
 {
-    h->len = get32(in);
+    h->len = le_get32(in);
     h->type = in[4];
     h->iface = in[5];
-    h->flags = get16(in + 6);
-    h->number = get64(in + 8);
+    h->flags = le_get16(in + 6);
+    h->number = le_get64(in + 8);
     return net_wire_check_head(h, ifaces, error);
 }
 
@@ -176,13 +134,13 @@ void net_wire_put_offset(guint8 out[NET_WIRE_OFFSET_LEN],
     memset(out, 0, NET_WIRE_OFFSET_LEN);
     memcpy(out + AT_SRC, o->flow.src, sizeof(o->flow.src));
     memcpy(out + AT_DST, o->flow.dst, sizeof(o->flow.dst));
-    put16(out + AT_SPORT, o->flow.sport);
-    put16(out + AT_DPORT, o->flow.dport);
-    put16(out + AT_VLAN, o->flow.vlan);
-    put16(out + AT_ETHERTYPE, o->flow.ethertype);
+    le_put16(out + AT_SPORT, o->flow.sport);
+    le_put16(out + AT_DPORT, o->flow.dport);
+    le_put16(out + AT_VLAN, o->flow.vlan);
+    le_put16(out + AT_ETHERTYPE, o->flow.ethertype);
     out[AT_PROTO] = o->flow.proto;
-    put32(out + AT_SEQ, o->seq_delta);
-    put32(out + AT_TS, o->ts_delta);
+    le_put32(out + AT_SEQ, o->seq_delta);
+    le_put32(out + AT_TS, o->ts_delta);
 }
 
 static gboolean is_zero(const guint8 *p, gsize n)
@@ -210,14 +168,14 @@ gboolean net_wire_get_offset(const guint8 *in, gsize len, guint8 iface,
     memset(o, 0, sizeof(*o));
     memcpy(k->src, in + AT_SRC, sizeof(k->src));
     memcpy(k->dst, in + AT_DST, sizeof(k->dst));
-    k->sport = get16(in + AT_SPORT);
-    k->dport = get16(in + AT_DPORT);
-    k->vlan = get16(in + AT_VLAN);
-    k->ethertype = get16(in + AT_ETHERTYPE);
+    k->sport = le_get16(in + AT_SPORT);
+    k->dport = le_get16(in + AT_DPORT);
+    k->vlan = le_get16(in + AT_VLAN);
+    k->ethertype = le_get16(in + AT_ETHERTYPE);
     k->proto = in[AT_PROTO];
     k->iface = iface;
-    o->seq_delta = get32(in + AT_SEQ);
-    o->ts_delta = get32(in + AT_TS);
+    o->seq_delta = le_get32(in + AT_SEQ);
+    o->ts_delta = le_get32(in + AT_TS);
 
     /* A key is compared as bytes: one that no packet has is never found. */
     if (k->proto != IPPROTO_TCP) {
