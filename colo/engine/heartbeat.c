@@ -317,7 +317,8 @@ void colo_heartbeat_stop(ColoHeartbeat *h, ColoState state)
 {
     g_mutex_lock(&h->lock);
     if (h->key) {
-        h->state = state;
+        /* A guest that died is not alone. */
+        h->state = h->vm_died ? h->state : state;
         send_beats(h);
     }
     h->key = 0;

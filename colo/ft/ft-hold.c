@@ -75,6 +75,7 @@ void ft_hold_reset(FtHold *h)
     h->open_epoch = 0;
     h->good = 0;
     h->epoch = 0;
+    h->resumed_us = 0;
     h->committed = FALSE;
     g_mutex_unlock(&h->lock);
 }
@@ -170,13 +171,14 @@ const char *ft_hold_check(FtHold *h, const FtCommit *c)
     return NULL;
 }
 
-void ft_hold_commit(FtHold *h)
+void ft_hold_commit(FtHold *h, gint64 resumed_us)
 {
     g_mutex_lock(&h->lock);
     h->epoch = h->open_epoch;
     /* What had failed was sent again before. */
     colo_bitmap_clear_all(h->scratch);
     h->committed_pages = h->pages;
+    h->resumed_us = resumed_us;
     h->open_epoch = 0;
     h->good = 0;
     h->committed = TRUE;

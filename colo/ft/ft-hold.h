@@ -42,6 +42,9 @@ typedef struct FtHold {
 
     guint64 epoch;          /* last committed; 0: none yet */
     guint64 committed_pages;/* page copies of that transaction */
+    gint64 resumed_us;      /* when the primary's guest ran on after its
+                               capture, on our monotonic clock, as the COMMIT
+                               said when it came; 0: not known */
 
     GMutex lock;
     GCond released;
@@ -82,7 +85,7 @@ void ft_hold_expect(FtHold *h, const FtRun *runs, guint n_runs);
 void ft_hold_pages(FtHold *h, const FtRun *runs, guint n_runs);
 /* Is the open transaction whole?  It can then be committed. */
 const char *ft_hold_check(FtHold *h, const FtCommit *c);
-void ft_hold_commit(FtHold *h);
+void ft_hold_commit(FtHold *h, gint64 resumed_us);
 /* Of the open transaction nothing counts as right any more. */
 void ft_hold_cancel(FtHold *h);
 

@@ -6,55 +6,13 @@
  * header, so that a part never passes under a header it was not sent with.
  */
 #include "colo/ft/ft-proto.h"
+#include "colo/bytes.h"
 #include "colo/track/tracker.h" /* COLO_PAGE_SIZE */
 
-#include <endian.h>
 #include <string.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
-
-static void put16(guint8 *p, guint16 v)
-{
-    v = htole16(v);
-    memcpy(p, &v, sizeof(v));
-}
-
-static void put32(guint8 *p, guint32 v)
-{
-    v = htole32(v);
-    memcpy(p, &v, sizeof(v));
-}
-
-static void put64(guint8 *p, guint64 v)
-{
-    v = htole64(v);
-    memcpy(p, &v, sizeof(v));
-}
-
-static guint16 get16(const guint8 *p)
-{
-    guint16 v;
-
-    memcpy(&v, p, sizeof(v));
-    return le16toh(v);
-}
-
-static guint32 get32(const guint8 *p)
-{
-    guint32 v;
-
-    memcpy(&v, p, sizeof(v));
-    return le32toh(v);
-}
-
-static guint64 get64(const guint8 *p)
-{
-    guint64 v;
-
-    memcpy(&v, p, sizeof(v));
-    return le64toh(v);
-}
 
 guint64 ft_sum(const void *data, gsize len)
 {
@@ -65,9 +23,9 @@ guint64 ft_sum_chain(guint64 chain, const FtChunk *c)
 {
     guint8 link[24];
 
-    put64(link, chain);
-    put64(link + 8, c->head_sum);
-    put64(link + 16, c->data_sum);
+    le_put64(link, chain);
+    le_put64(link + 8, c->head_sum);
+    le_put64(link + 16, c->data_sum);
     return ft_sum(link, sizeof(link));
 }
 
@@ -82,23 +40,23 @@ guint64 ft_sum_part(const FtHeader *frame, const void *part, gsize len)
 /* Put the sum of part[8..len) at part[0]. */
 static void seal(const FtHeader *frame, guint8 *part, gsize len)
 {
-    put64(part, ft_sum_part(frame, part + 8, len - 8));
+    le_put64(part, ft_sum_part(frame, part + 8, len - 8));
 }
 
 static const char *check_seal(const FtHeader *frame, const guint8 *part,
                               gsize len)
 {
-    return ft_sum_is(get64(part), ft_sum_part(frame, part + 8, len - 8))
+    return ft_sum_is(le_get64(part), ft_sum_part(frame, part + 8, len - 8))
                ? NULL
                : "checksum is wrong";
 }
 
 void ft_header_put(const FtHeader *h, guint8 *out)
 {
-    put16(out, (guint16)h->cmd);
-    put16(out + 2, h->id);
-    put32(out + 4, h->seq);
-    put32(out + 8, h->payload_len);
+    le_put16(out, (guint16)h->cmd);
+    le_put16(out + 2, h->id);
+    le_put32(out + 4, h->seq);
+    le_put32(out + 8, h->payload_len);
 }
 
 gsize ft_max_payload(gint16 cmd)
@@ -136,10 +94,10 @@ const char *ft_cmd_name(gint16 cmd)
 
 const char *ft_header_get(const guint8 *in, FtHeader *h)
 {
-    h->cmd = (gint16)get16(in);
-    h->id = get16(in + 2);
-    h->seq = get32(in + 4);
-    h->payload_len = get32(in + 8);
+    h->cmd = (gint16)le_get16(in);
+    h->id = le_get16(in + 2);
+    h->seq = le_get32(in + 4);
+    h->payload_len = le_get32(in + 8);
     if (h->cmd < FT_CMD_NACK || h->cmd > FT_CMD_ACK) {
         return "unknown command";
     }
@@ -154,9 +112,9 @@ const char *ft_header_get(const guint8 *in, FtHeader *h)
 
 void ft_begin_put(const FtHeader *frame, const FtBegin *b, guint8 *out)
 {
-    put64(out + 8, b->epoch);
-    put32(out + 16, b->flags);
-    put32(out + 20, 0);
+    le_put64(out + 8, b->epoch);
+    le_put32(out + 16, b->flags);
+    le_put32(out + 20, 0);
     seal(frame, out, FT_BEGIN_LEN);
 }
 
@@ -167,9 +125,9 @@ const char *ft_begin_get(const FtHeader *frame, const guint8 *in, FtBegin *b)
     if (wrong) {
         return wrong;
     }
-    b->epoch = get64(in + 8);
-    b->flags = get32(in + 16);
-    if (b->flags & ~(FT_BEGIN_INIT | FT_BEGIN_INHERIT) || get32(in + 20)) {
+    b->epoch = le_get64(in + 8);
+    b->flags = le_get32(in + 16);
+    if (b->flags & ~(FT_BEGIN_INIT | FT_BEGIN_INHERIT) || le_get32(in + 20)) {
         return "unknown flags in BEGIN";
     }
     if (frame->seq) {
@@ -180,12 +138,12 @@ const char *ft_begin_get(const FtHeader *frame, const guint8 *in, FtBegin *b)
 
 void ft_commit_put(const FtHeader *frame, const FtCommit *c, guint8 *out)
 {
-    put64(out + 8, c->epoch);
-    put64(out + 16, c->n_pages);
-    put64(out + 24, c->state_len);
-    put32(out + 32, c->n_payloads);
-    put32(out + 36, 0);
-    put64(out + 40, c->sum);
+    le_put64(out + 8, c->epoch);
+    le_put64(out + 16, c->n_pages);
+    le_put64(out + 24, c->state_len);
+    le_put32(out + 32, c->n_payloads);
+    le_put32(out + 36, c->running_us);
+    le_put64(out + 40, c->sum);
     seal(frame, out, FT_COMMIT_LEN);
 }
 
@@ -197,20 +155,18 @@ const char *ft_commit_get(const FtHeader *frame, const guint8 *in,
     if (wrong) {
         return wrong;
     }
-    c->epoch = get64(in + 8);
-    c->n_pages = get64(in + 16);
-    c->state_len = get64(in + 24);
-    c->n_payloads = get32(in + 32);
-    c->sum = get64(in + 40);
-    if (get32(in + 36)) {
-        return "unknown fields in COMMIT";
-    }
+    c->epoch = le_get64(in + 8);
+    c->n_pages = le_get64(in + 16);
+    c->state_len = le_get64(in + 24);
+    c->n_payloads = le_get32(in + 32);
+    c->running_us = le_get32(in + 36);
+    c->sum = le_get64(in + 40);
     return c->state_len <= FT_MAX_STATE ? NULL : "device state is too large";
 }
 
 void ft_ack_put(const FtHeader *frame, const FtAck *a, guint8 *out)
 {
-    put64(out + 8, a->epoch);
+    le_put64(out + 8, a->epoch);
     seal(frame, out, FT_ACK_LEN);
 }
 
@@ -219,7 +175,7 @@ const char *ft_ack_get(const FtHeader *frame, const guint8 *in, FtAck *a)
     if (frame->payload_len != FT_ACK_LEN) {
         return "payload has a wrong length";
     }
-    a->epoch = get64(in + 8);
+    a->epoch = le_get64(in + 8);
     return check_seal(frame, in, FT_ACK_LEN);
 }
 
@@ -228,9 +184,9 @@ void ft_note_put(FtHeader *frame, const FtNote *n, guint8 *out)
     gsize text_len = strnlen(n->text, FT_MAX_TEXT);
 
     memset(out, 0, FT_NOTE_LEN);
-    put32(out + 8, n->code);
-    put32(out + 12, n->n_good);
-    put16(out + 16, (guint16)text_len);
+    le_put32(out + 8, n->code);
+    le_put32(out + 12, n->n_good);
+    le_put16(out + 16, (guint16)text_len);
     memcpy(out + FT_NOTE_LEN, n->text, text_len);
     frame->payload_len = (guint32)(FT_NOTE_LEN + text_len);
     seal(frame, out, frame->payload_len);
@@ -244,19 +200,19 @@ const char *ft_note_get(const FtHeader *frame, const guint8 *in, FtNote *n)
     if (len < FT_NOTE_LEN) {
         return "note is too short";
     }
-    text_len = get16(in + 16);
+    text_len = le_get16(in + 16);
     if (text_len > FT_MAX_TEXT || len != FT_NOTE_LEN + text_len) {
         return "note has a wrong length";
     }
     wrong = check_seal(frame, in, len);
-    if (!wrong && (get16(in + 18) || get32(in + 20))) {
+    if (!wrong && (le_get16(in + 18) || le_get32(in + 20))) {
         wrong = "unknown fields in a note";
     }
     if (wrong) {
         return wrong;
     }
-    n->code = get32(in + 8);
-    n->n_good = get32(in + 12);
+    n->code = le_get32(in + 8);
+    n->n_good = le_get32(in + 12);
     for (gsize i = 0; i < text_len; i++) {
         /* It goes to logs and terminals. */
         char c = (char)in[FT_NOTE_LEN + i];
@@ -274,33 +230,33 @@ void ft_chunk_put(const FtHeader *frame, FtChunk *c, const FtRun *runs,
     memset(out, 0, FT_CHUNK_LEN);
     out[8] = c->type;
     out[9] = c->coding;
-    put16(out + 10, c->n_runs);
-    put32(out + 12, c->data_len);
-    put32(out + 16, c->raw_len);
-    put64(out + 24, c->offset);
-    put64(out + 32, c->data_sum);
+    le_put16(out + 10, c->n_runs);
+    le_put32(out + 12, c->data_len);
+    le_put32(out + 16, c->raw_len);
+    le_put64(out + 24, c->offset);
+    le_put64(out + 32, c->data_sum);
     for (guint i = 0; i < c->n_runs; i++) {
         guint8 *run = out + FT_CHUNK_LEN + (gsize)i * FT_RUN_LEN;
 
-        put64(run, runs[i].page);
-        put32(run + 8, runs[i].n_pages);
-        put32(run + 12, runs[i].zero);
+        le_put64(run, runs[i].page);
+        le_put32(run + 8, runs[i].n_pages);
+        le_put32(run + 12, runs[i].zero);
     }
     c->head_sum = ft_sum_part(frame, out + 8, len - 8);
-    put64(out, c->head_sum);
+    le_put64(out, c->head_sum);
 }
 
 const char *ft_chunk_get(const FtHeader *frame, const guint8 *in, FtChunk *c)
 {
-    c->head_sum = get64(in);
+    c->head_sum = le_get64(in);
     c->type = in[8];
     c->coding = in[9];
-    c->n_runs = get16(in + 10);
-    c->data_len = get32(in + 12);
-    c->raw_len = get32(in + 16);
-    c->offset = get64(in + 24);
-    c->data_sum = get64(in + 32);
-    if (get32(in + 20) || get64(in + 40)) {
+    c->n_runs = le_get16(in + 10);
+    c->data_len = le_get32(in + 12);
+    c->raw_len = le_get32(in + 16);
+    c->offset = le_get64(in + 24);
+    c->data_sum = le_get64(in + 32);
+    if (le_get32(in + 20) || le_get64(in + 40)) {
         return "unknown fields in a chunk";
     }
     if (c->type != FT_CHUNK_PAGES && c->type != FT_CHUNK_DEVICE) {
@@ -346,9 +302,9 @@ const char *ft_runs_get(const FtHeader *frame, const FtChunk *c,
         const guint8 *in = head + FT_CHUNK_LEN + (gsize)i * FT_RUN_LEN;
         FtRun *run = &runs[i];
 
-        run->page = get64(in);
-        run->n_pages = get32(in + 8);
-        run->zero = get32(in + 12);
+        run->page = le_get64(in);
+        run->n_pages = le_get32(in + 8);
+        run->zero = le_get32(in + 12);
         if (run->zero > 1 || !run->n_pages || run->page < next ||
             run->page >= ram_pages || run->n_pages > ram_pages - run->page) {
             return "chunk names pages outside of the RAM";

@@ -25,7 +25,7 @@
 
 #include <glib.h>
 
-#define FT_VERSION 1
+#define FT_VERSION 2
 
 /* enum QEMU_VM_TRANSACTION_STATE of the Kemari patch */
 typedef enum {
@@ -124,6 +124,9 @@ typedef struct FtCommit {
     guint64 n_pages;            /* page copies sent, zero ones too */
     guint64 state_len;          /* bytes of device state */
     guint32 n_payloads;         /* payloads of this transaction */
+    guint32 running_us;         /* when this was sent, the guest had run on
+                                   for so long since the capture; 0: it is
+                                   not known, or it does not run */
     guint64 sum;                /* ft_sum_chain() of all its chunks */
 } FtCommit;
 

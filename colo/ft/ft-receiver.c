@@ -40,6 +40,7 @@ struct FtReceiver {
 
     FtHeader h;             /* frame being read */
     guint16 id;             /* of the last BEGIN, for the answers */
+    gint64 commit_time;     /* when the last COMMIT was read */
     guint8 head[FT_CHUNK_LEN + FT_CHUNK_RUNS * FT_RUN_LEN];
     FtRun runs[FT_CHUNK_RUNS];
     struct iovec iov[FT_CHUNK_RUNS];
@@ -282,6 +283,7 @@ static gboolean finish(FtReceiver *r, const FtCommit *c, GError **error)
     g_autoptr(GError) refused = NULL;
     const char *wrong = ft_hold_check(r->hold, c);
     FtAck ack = {.epoch = c->epoch};
+    gint64 resumed = 0;
     gboolean ok;
 
     if (wrong) {
@@ -291,7 +293,10 @@ static gboolean finish(FtReceiver *r, const FtCommit *c, GError **error)
     if (r->ops.seal && !r->ops.seal(c->epoch, r->ops.user_data, &refused)) {
         return put_nack(r, FT_TRANS_ERR_FLUSH, refused->message, error);
     }
-    ft_hold_commit(r->hold);
+    if (c->running_us) {
+        resumed = r->commit_time - c->running_us;
+    }
+    ft_hold_commit(r->hold, resumed);
     ft_step(FT_RECEIVER, &r->mode, FT_SEND, FT_CMD_ACK, FT_SCOPE_ANY);
     ok = put_ack(r, &ack, error);
     r->ops.committed(c->epoch, r->ops.user_data);
@@ -333,6 +338,7 @@ static gboolean get_commit(FtReceiver *r, FtCommit *c, const char **wrong,
     if (!get(r, in, sizeof(in), error)) {
         return FALSE;
     }
+    r->commit_time = g_get_monotonic_time();
     *wrong = ft_commit_get(&r->h, in, c);
     if (!*wrong && r->h.cmd == FT_CMD_COMMIT &&
         (r->h.id != r->id || r->h.seq != r->hold->good)) {

@@ -75,14 +75,19 @@ static void begin(FtSender *s, const Item *i)
     s->pages = s->state_len = s->chain = 0;
 }
 
-static void fill_commit(FtSender *s, const FtHeader *frame, guint8 *out)
+static void fill_commit(FtSender *s, const Item *i, const FtHeader *frame,
+                        guint8 *out)
 {
     FtCommit c = {.epoch = s->epoch, .n_pages = s->pages,
                   .state_len = s->state_len, .n_payloads = s->payloads,
                   .sum = s->chain};
 
-    ft_commit_put(frame, &c, out);
     s->commit_time = g_get_monotonic_time();
+    if (i->resumed_us) {
+        c.running_us = (guint32)CLAMP(s->commit_time - i->resumed_us, 1,
+                                      (gint64)G_MAXUINT32);
+    }
+    ft_commit_put(frame, &c, out);
 }
 
 static gboolean send_chunk(FtSender *s, const FtBuf *b, GError **error)
@@ -143,7 +148,7 @@ gboolean ft_sender_put_atomic(FtSender *s, GQueue *parts, gsize payload_len,
                 return FALSE;
             }
         } else {
-            fill_commit(s, &frame, last);
+            fill_commit(s, i, &frame, last);
             s->io.more = FALSE;
             iov.iov_base = last;
             iov.iov_len = sizeof(last);
@@ -196,7 +201,7 @@ gboolean ft_sender_put_item(FtSender *s, Item *i, GError **error)
         h.id = s->id;
         h.seq = s->payloads;
         h.payload_len = FT_COMMIT_LEN;
-        fill_commit(s, &h, out);
+        fill_commit(s, i, &h, out);
         break;
     case ITEM_CANCEL:
         h.id = s->id;

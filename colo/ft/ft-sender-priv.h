@@ -12,6 +12,7 @@ typedef struct Item {
     guint16 id;             /* of its transaction */
     FtBegin begin;
     FtBuf *buf;
+    gint64 resumed_us;      /* COMMIT */
     FtNote note;            /* CANCEL */
 } Item;
 

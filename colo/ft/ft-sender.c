@@ -103,11 +103,12 @@ guint32 ft_sender_chunk(FtSender *s, FtBuf *b)
     return s->next_payload++;
 }
 
-void ft_sender_commit(FtSender *s)
+void ft_sender_commit(FtSender *s, gint64 resumed_us)
 {
     Item *i = g_new0(Item, 1);
 
     i->type = ITEM_COMMIT;
+    i->resumed_us = resumed_us;
     push(s, i);
 }
 

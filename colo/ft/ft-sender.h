@@ -98,12 +98,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(FtSender, ft_sender_free)
  *
  * id is the transaction's, another one for each attempt.
  * ft_sender_chunk() returns the payload's number within the transaction.
+ * resumed_us: since when (monotonic) the guest runs on that was captured; 0:
+ * not known, or it does not run.
  */
 void ft_sender_hold(FtSender *s);
 void ft_sender_unhold(FtSender *s);
 void ft_sender_begin(FtSender *s, guint16 id, guint64 epoch, guint32 flags);
 guint32 ft_sender_chunk(FtSender *s, FtBuf *b);
-void ft_sender_commit(FtSender *s);
+void ft_sender_commit(FtSender *s, gint64 resumed_us);
 
 /*
  * Give up the open transaction: what is not sent yet is dropped, and no

@@ -289,6 +289,7 @@ gboolean colo_vm_describe(ColoVm *vm, GError **error)
     if (o) {
         colo_json_get_bool(o, "enabled", &enabled);
     }
+    vm->kvm = enabled;
     devices = json_object_new();
     json_object_set_object_member(d, "devices", devices);
     json_object_set_string_member(d, "qemu", vm->version);

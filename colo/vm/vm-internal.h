@@ -3,6 +3,7 @@
 #ifndef COLO_VM_INTERNAL_H
 #define COLO_VM_INTERNAL_H
 
+#include "colo/vm/vm-clock.h"
 #include "colo/vm/vm-vmstate.h"
 #include "colo/vm/vm.h"
 #include "colo/common/qmp-wire.h"
@@ -47,9 +48,11 @@ struct ColoVm {
     gpointer hook_data;
 
     pid_t pid;
+    gboolean patient; /* its main thread; colo_vm_patient() */
     guint64 start_time;
     char *version;
     char *machine;
+    gboolean kvm; /* the accelerator */
     char *description;
     ColoVmRam ram;
 
@@ -65,6 +68,7 @@ struct ColoVm {
      * host), cannot be told from our own and is undone by our cont.
      */
     gboolean running;
+    gint64 resumed_us;          /* the last RESUME, monotonic; 0: none yet */
     guint64 own_stop, own_cont; /* ids, until their replies */
     guint64 own_save;           /* likewise */
     gboolean loading;           /* from sending snapshot-load to its end */
@@ -90,6 +94,8 @@ struct ColoVm {
     gsize image_offset;         /* of the stream in it */
     gboolean prepared;
     GByteArray *blob;           /* the stream last loaded */
+    ColoVmClock clock;
+    gboolean clock_said;        /* that it cannot be moved */
 };
 
 /* --- vm.c: calls to QEMU --- */
@@ -202,10 +208,13 @@ gboolean colo_vm_save_stopped(ColoVm *vm, const guint8 **state, gsize *len,
 guint64 colo_vm_send_disk_reads(ColoVm *vm);
 char *colo_vm_wait_disk_reads(ColoVm *vm, guint64 id);
 
-/* --- vm-hurry.c --- */
-void colo_vm_hurry_sweep(pid_t pid);
+/* --- vm-sched.c --- */
+void colo_vm_sched_sweep(pid_t pid);
 
 /* --- vm-load.c --- */
 void colo_vm_restore_close(ColoVm *vm);
+/* A guest that was loaded is about to be resumed; it was, by a cont sent then. */
+void colo_vm_restore_wait(ColoVm *vm);
+void colo_vm_restore_ran(ColoVm *vm, gint64 sent_us);
 
 #endif

@@ -7,6 +7,7 @@
  * explains why.
  */
 #include "colo/vm/vm-internal.h"
+#include "colo/log.h"
 
 #include <errno.h>
 #include <string.h>
@@ -218,13 +219,41 @@ static gboolean open_image(ColoVm *vm, guint number, GError **error)
     return colo_vm_do(vm, "blockdev-add", args, error);
 }
 
-static gboolean load_state(ColoVm *vm, const guint8 *state, gsize len,
-                           GError **error)
+/*
+ * Under KVM the guest reads its time from kvmclock and from the TSC, which are
+ * in sections of their own somewhere in the stream: moving the virtual clock
+ * alone would set devices' timers and the guest's time apart.
+ */
+static gint64 move_clock(ColoVm *vm, const guint8 *state, gsize len,
+                         gint64 since_us, ColoVmTimer *t)
 {
+    if (!vm->kvm && colo_vmstate_timer(state, len, t)) {
+        return colo_vm_clock_move(&vm->clock, t, since_us,
+                                  g_get_monotonic_time());
+    }
+    if (since_us && !vm->clock_said) {
+        vm->clock_said = TRUE;
+        colo_log_info("the secondary's clocks stay behind the primary's: %s",
+                      vm->kvm ? "with KVM they are not moved"
+                              : "this machine's device state does not begin "
+                                "with them");
+    }
+    return 0;
+}
+
+static gboolean load_state(ColoVm *vm, const guint8 *state, gsize len,
+                           gint64 since_us, gint64 *moved_us, GError **error)
+{
+    ColoVmTimer timer;
     gboolean ok;
 
-    if (!colo_vm_dispatch(vm, error) ||
-        !colo_vmstate_build(state, len, vm->machine, vm->blob, error) ||
+    *moved_us = 0;
+    if (!colo_vm_dispatch(vm, error)) {
+        return FALSE;
+    }
+    *moved_us = move_clock(vm, state, len, since_us, &timer);
+    if (!colo_vmstate_build(state, len, vm->machine,
+                            *moved_us ? &timer : NULL, vm->blob, error) ||
         !write_all(vm->image.fd, vm->blob, vm->image_offset, error)) {
         return FALSE;
     }
@@ -254,10 +283,11 @@ static gboolean load_state(ColoVm *vm, const guint8 *state, gsize len,
 static gboolean try_load(ColoVm *vm, GError **error)
 {
     const guint8 *state;
+    gint64 moved;
     gsize len;
 
     vm->prepared = colo_vm_save_stopped(vm, &state, &len, error) &&
-                   load_state(vm, state, len, error);
+                   load_state(vm, state, len, 0, &moved, error);
     if (!vm->prepared) {
         g_prefix_error(error,
                        "this guest's device state cannot be saved and loaded "
@@ -301,8 +331,37 @@ gsize colo_vm_state_room(const ColoVm *vm)
 gboolean colo_vm_load(ColoVm *vm, const guint8 *state, gsize len,
                       GError **error)
 {
+    gint64 moved;
+
+    return colo_vm_load_following(vm, state, len, 0, &moved, error);
+}
+
+gboolean colo_vm_load_following(ColoVm *vm, const guint8 *state, gsize len,
+                                gint64 since_us, gint64 *moved_us,
+                                GError **error)
+{
     g_return_val_if_fail(vm->prepared, FALSE);
-    return load_state(vm, state, len, error);
+    return load_state(vm, state, len, since_us, moved_us, error);
+}
+
+void colo_vm_forget_clock(ColoVm *vm)
+{
+    colo_vm_clock_forget(&vm->clock);
+}
+
+void colo_vm_restore_wait(ColoVm *vm)
+{
+    g_usleep((gulong)colo_vm_clock_wait(&vm->clock, g_get_monotonic_time()));
+}
+
+void colo_vm_restore_ran(ColoVm *vm, gint64 sent_us)
+{
+    gint64 late = colo_vm_clock_ran(&vm->clock, sent_us, vm->resumed_us);
+
+    if (late) {
+        colo_log_debug("the loaded guest runs %.2f ms later than expected",
+                       (double)late / 1e3);
+    }
 }
 
 static void delete_node(ColoVm *vm, char **name)

@@ -338,7 +338,7 @@ gboolean colo_vm_ram_map(ColoVm *vm, pid_t pid, GError **error)
         return FALSE;
     }
     vm->start_time = read_start_time(vm->pid);
-    colo_vm_hurry_sweep(vm->pid);
+    colo_vm_sched_sweep(vm->pid);
     fd = open_mapping(vm->pid, &m, error);
     if (fd < 0) {
         return FALSE;

@@ -17,6 +17,7 @@
  * docs/interop/qcow2.txt and docs/devel/migration.
  */
 #include "colo/vm/vm-vmstate.h"
+#include "colo/vm/vm-sections.h"
 #include "colo/vm/vm.h"
 
 #include <string.h>
@@ -54,15 +55,11 @@ enum { DISK_BYTES = CLUSTER, L1_ENTRIES = 2, STREAM_L1_INDEX = 1 };
 G_STATIC_ASSERT(DATA_CLUSTERS <= PER_L2);
 G_STATIC_ASSERT(C_END <= CLUSTER / 2); /* one block of refcounts will do */
 
-#define QCOW2_MAGIC           0x514649fbu /* "QFI\xfb" */
-#define STREAM_MAGIC          0x5145564du /* "QEVM" */
-#define STREAM_VERSION        3
-#define STREAM_HEADER_BYTES   8
-#define SECTION_EOF           0x00
-#define SECTION_FULL          0x04
-#define SECTION_VMDESCRIPTION 0x06
-#define SECTION_CONFIGURATION 0x07
-#define CONFIGURATION_BYTES   5 /* before the name */
+#define QCOW2_MAGIC         0x514649fbu /* "QFI\xfb" */
+#define STREAM_MAGIC        0x5145564du /* "QEVM" */
+#define STREAM_VERSION      3
+#define STREAM_HEADER_BYTES 8
+#define CONFIGURATION_BYTES 5 /* before the name */
 
 static const guint8 empty_description[] = {
     SECTION_VMDESCRIPTION, 0, 0, 0, 2, '{', '}'};
@@ -184,10 +181,19 @@ gsize colo_vmstate_max(const char *machine)
     return more < COLO_VMSTATE_ROOM ? COLO_VMSTATE_ROOM - more : 0;
 }
 
+gboolean colo_vmstate_timer(const guint8 *state, gsize len, ColoVmTimer *t)
+{
+    return len > STREAM_HEADER_BYTES &&
+           colo_vm_timer_get(state + STREAM_HEADER_BYTES,
+                             len - STREAM_HEADER_BYTES, t);
+}
+
 gboolean colo_vmstate_build(const guint8 *state, gsize len, const char *machine,
-                            GByteArray *out, GError **error)
+                            const ColoVmTimer *timer, GByteArray *out,
+                            GError **error)
 {
     guint8 config[CONFIGURATION_BYTES] = {SECTION_CONFIGURATION};
+    guint sections;
 
     if (!colo_vmstate_check(state, len, error)) {
         return FALSE;
@@ -204,8 +210,12 @@ gboolean colo_vmstate_build(const guint8 *state, gsize len, const char *machine,
     g_byte_array_append(out, state, STREAM_HEADER_BYTES);
     g_byte_array_append(out, config, sizeof(config));
     g_byte_array_append(out, (const guint8 *)machine, strlen(machine));
+    sections = out->len;
     g_byte_array_append(out, state + STREAM_HEADER_BYTES,
                         len - STREAM_HEADER_BYTES);
+    if (timer) {
+        colo_vm_timer_put(out->data + sections, out->len - sections, timer);
+    }
     g_byte_array_append(out, empty_description, sizeof(empty_description));
     return TRUE;
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define RESUME_US G_USEC_PER_SEC /* an event is never on its way for longer */
+
 G_DEFINE_QUARK(colo - vm - error - quark, colo_vm_error)
 
 static void report(ColoVm *vm, ColoVmEvent event, const char *detail)
@@ -58,6 +60,19 @@ void colo_vm_inner_done(ColoVm *vm)
     }
 }
 
+/*
+ * When the clocks of a guest that is resumed began to go: QEMU says RESUME just
+ * before.  The event's time is the host's real time, which may have been set
+ * meanwhile: then it is now.
+ */
+static gint64 resumed_at(gint64 real_us)
+{
+    gint64 ago = g_get_real_time() - real_us;
+
+    return g_get_monotonic_time() -
+           (ago >= 0 && ago <= RESUME_US ? ago : 0);
+}
+
 static void on_event(const char *event, JsonObject *data, gint64 time_us,
                      gpointer user_data)
 {
@@ -68,6 +83,7 @@ static void on_event(const char *event, JsonObject *data, gint64 time_us,
         vm->stop_time = time_us;
         run_state_event(vm, FALSE);
     } else if (g_str_equal(event, "RESUME")) {
+        vm->resumed_us = resumed_at(time_us);
         run_state_event(vm, TRUE);
     } else if (g_str_equal(event, "JOB_STATUS_CHANGE")) {
         const char *id = data ? colo_json_get_string(data, "id") : NULL;
@@ -108,6 +124,11 @@ static void on_reply(guint64 id, JsonNode *value, gpointer user_data)
         vm->own_save = 0;
         colo_vm_inner_done(vm);
     }
+}
+
+void colo_vm_set_timeout(ColoVm *vm, gint64 timeout_us)
+{
+    vm->timeout_us = timeout_us;
 }
 
 gint64 colo_vm_deadline(const ColoVm *vm)
@@ -269,12 +290,19 @@ gboolean colo_vm_stop(ColoVm *vm, GError **error)
 gboolean colo_vm_cont(ColoVm *vm, GError **error)
 {
     g_autoptr(JsonNode) node = NULL;
+    gint64 sent;
 
+    colo_vm_restore_wait(vm);
     if (!colo_vm_dispatch(vm, error)) {
         return FALSE;
     }
+    sent = g_get_monotonic_time();
     node = colo_vm_wait(vm, colo_vm_send_cont(vm), "cont", error);
-    return node != NULL;
+    if (!node) {
+        return FALSE;
+    }
+    colo_vm_restore_ran(vm, sent);
+    return TRUE;
 }
 
 /* QEMU's version out of the greeting. */
@@ -396,6 +424,9 @@ void colo_vm_free(ColoVm *vm)
         colo_vm_restore_close(vm);
         colo_vm_fdset_drop(vm, &vm->capture);
     }
+    if (vm->patient) {
+        colo_vm_patient(vm, FALSE);
+    }
     colo_vm_ram_unmap(vm);
     g_clear_pointer(&vm->qmp, colo_qmp_client_free);
     g_clear_pointer(&vm->state, g_byte_array_unref);
@@ -446,6 +477,11 @@ guint64 colo_vm_start_time(const ColoVm *vm)
 gboolean colo_vm_running(const ColoVm *vm)
 {
     return vm->running;
+}
+
+gint64 colo_vm_resumed_us(const ColoVm *vm)
+{
+    return vm->resumed_us;
 }
 
 const char *colo_vm_shutdown_reason(const ColoVm *vm)

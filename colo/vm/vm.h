@@ -86,8 +86,17 @@ const char *colo_vm_shutdown_reason(const ColoVm *vm);
  */
 gboolean colo_vm_check_alive(ColoVm *vm, GError **error);
 
+/* From the next command on another timeout than --qmp-timeout, in us. */
+void colo_vm_set_timeout(ColoVm *vm, gint64 timeout_us);
+
 /* Is the guest running, as far as the events read so far say? */
 gboolean colo_vm_running(const ColoVm *vm);
+
+/*
+ * When it was last resumed and its clocks began to go (monotonic clock), by
+ * whomever; 0: not since vm was opened.
+ */
+gint64 colo_vm_resumed_us(const ColoVm *vm);
 
 /*
  * The machine as canonical JSON (QEMU version, machine, RAM, CPUs, PCI and
@@ -167,11 +176,24 @@ gboolean colo_vm_capture_end(ColoVm *vm, gint64 *paused_us, GError **error);
  * pages into RAM.  Resets and loads devices; the reset writes to RAM, so
  * the caller restores what the tracker then reports.  After a failure the
  * guest must not run before a load succeeded.
+ *
+ * load_following: the same of a guest that runs on since since_us (monotonic
+ * clock; 0: it does not, or nobody knows).  The loaded guest's clocks are moved
+ * forward by the time from then to the colo_vm_cont() that follows, which may
+ * wait a few ms for it, so that both guests' clocks agree from there on.
+ * *moved_us: by how much; 0 if they show what the state shows: with KVM, if
+ * QEMU's clock is not the state's first section (vm-timer.h), for the first
+ * state of that guest, and where since_us cannot be right.
+ * forget_clock: the states that follow are another guest's.
  */
 gboolean colo_vm_restore_prepare(ColoVm *vm, GError **error);
 gsize colo_vm_state_room(const ColoVm *vm);
 gboolean colo_vm_load(ColoVm *vm, const guint8 *state, gsize len,
                       GError **error);
+gboolean colo_vm_load_following(ColoVm *vm, const guint8 *state, gsize len,
+                                gint64 since_us, gint64 *moved_us,
+                                GError **error);
+void colo_vm_forget_clock(ColoVm *vm);
 
 /*
  * How often each of the guest's disks has been read so far, as a text to
@@ -187,6 +209,15 @@ char *colo_vm_disk_reads(ColoVm *vm);
  * gave a policy of its own is left alone.
  */
 void colo_vm_hurry(ColoVm *vm, gboolean on);
+
+/*
+ * QEMU's main thread does not preempt its vCPUs, nor others (SCHED_BATCH).  In
+ * lockstep each packet wakes several processes on each host, and what a vCPU
+ * loses by each is more than what the packet costs; what waits for it a moment
+ * is done together.  With a free processor nothing waits.  Undone and left
+ * alone as with colo_vm_hurry(), and by colo_vm_free().
+ */
+void colo_vm_patient(ColoVm *vm, gboolean on);
 
 /* Stop and resume as our own act (no ColoVmEvent). Idempotent. */
 gboolean colo_vm_stop(ColoVm *vm, GError **error);

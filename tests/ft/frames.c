@@ -79,7 +79,8 @@ void frames_transaction(GByteArray *out, guint16 id, guint64 epoch,
     g_autoptr(GByteArray) chunks = g_byte_array_new();
     guint8 data[COLO_PAGE_SIZE];
     FtCommit c = {.epoch = epoch, .n_pages = 3,
-                  .state_len = strlen(FRAMES_STATE), .n_payloads = 3};
+                  .state_len = strlen(FRAMES_STATE), .n_payloads = 3,
+                  .running_us = FRAMES_RUNNING_US};
     FtHeader h = {.cmd = FT_CMD_ATOMIC, .id = id};
     gsize first;
     guint8 *p;

@@ -27,6 +27,7 @@ void frame_chunk(GByteArray *out, guint16 id, guint32 seq, FtChunk *c,
 void frames_transaction(GByteArray *out, guint16 id, guint64 epoch,
                         gboolean atomic);
 
-#define FRAMES_STATE "ten bytes!"
+#define FRAMES_STATE      "ten bytes!"
+#define FRAMES_RUNNING_US 3007
 
 #endif

@@ -172,7 +172,7 @@ static void capture(Sim *sim)
     memset(p->captured.rest, (int)p->epoch, sizeof(p->captured.rest));
     send_dirty(sim, G_MAXUINT);
     tx_state(&p->tx, &p->captured, sizeof(p->captured));
-    ft_sender_commit(p->tx.sender);
+    ft_sender_commit(p->tx.sender, 0);
 }
 
 static void mark_lost(Sim *sim, guint32 n_good)

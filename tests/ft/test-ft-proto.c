@@ -180,6 +180,7 @@ static void test_commit(void)
     g_assert_cmpuint(got.n_pages, ==, 3);
     g_assert_cmpuint(got.state_len, ==, 10);
     g_assert_cmpuint(got.n_payloads, ==, 3);
+    g_assert_cmpuint(got.running_us, ==, FRAMES_RUNNING_US);
     g_assert_cmphex(got.sum, !=, 0);
     assert_fragile(frame);
 

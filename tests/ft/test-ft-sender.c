@@ -103,7 +103,7 @@ static void transact(Peer *p, guint64 epoch, gboolean held)
         read_frame(p, FT_CMD_BEGIN);
     }
     tx_state(&p->tx, STATE, strlen(STATE));
-    ft_sender_commit(p->tx.sender);
+    ft_sender_commit(p->tx.sender, 0);
     if (held) {
         ft_sender_unhold(p->tx.sender);
         read_frame(p, FT_CMD_ATOMIC);
@@ -153,7 +153,7 @@ static void test_atomic(void)
         }
     }
     tx_state(&p->tx, STATE, strlen(STATE));
-    ft_sender_commit(p->tx.sender);
+    ft_sender_commit(p->tx.sender, 0);
     ft_sender_unhold(p->tx.sender);
     for (guint i = 0; i < 4; i++) {
         read_frame(p, FT_CMD_CONTINUE);
@@ -213,7 +213,7 @@ static void test_rest_dropped(void)
     e = tx_expect(&p->tx, FT_EVENT_NACK);
     ft_sender_hold(p->tx.sender);
     tx_state(&p->tx, STATE, strlen(STATE));
-    ft_sender_commit(p->tx.sender);
+    ft_sender_commit(p->tx.sender, 0);
     tx_begin(&p->tx, 1, 0);
     ft_sender_unhold(p->tx.sender);
     read_frame(p, FT_CMD_BEGIN);
@@ -252,7 +252,7 @@ static void test_begun_early(gconstpointer data)
     }
     tx_begin(&p->tx, 2, 0);
     tx_state(&p->tx, STATE, strlen(STATE));
-    ft_sender_commit(p->tx.sender);
+    ft_sender_commit(p->tx.sender, 0);
     ft_sender_unhold(p->tx.sender);
     expect_lost(p, "before the last was answered");
     peer_free(p);

@@ -73,7 +73,7 @@ static void send_all(Pair *p, guint64 epoch, guint32 flags)
         ft_sender_chunk(p->tx.sender, b);
     }
     tx_state(&p->tx, p->state, sizeof(p->state));
-    ft_sender_commit(p->tx.sender);
+    ft_sender_commit(p->tx.sender, 0);
 }
 
 static void expect_commit(Pair *p, guint64 epoch)
@@ -93,6 +93,7 @@ static void expect_commit(Pair *p, guint64 epoch)
 static void test_full(gconstpointer data)
 {
     const Setup *s = data;
+    gint64 resumed;
     Pair p;
 
     if (!ft_coding_supported(s->coding)) {
@@ -106,11 +107,16 @@ static void test_full(gconstpointer data)
     g_assert_cmpuint(colo_bitmap_count(p.hold->staged), ==, PAGES);
     g_assert_cmpuint(p.hold->committed_pages, ==, PAGES);
     fill_pages(p.ram + 700 * COLO_PAGE_SIZE, 3, 2);
+    g_assert_cmpint(p.hold->resumed_us, ==, 0);
+    resumed = g_get_monotonic_time() - 5000;
     tx_begin(&p.tx, 2, 0);
     tx_pages(&p.tx, 700, 3, p.ram + 700 * COLO_PAGE_SIZE);
     tx_state(&p.tx, p.state, sizeof(p.state));
-    ft_sender_commit(p.tx.sender);
+    ft_sender_commit(p.tx.sender, resumed);
     expect_commit(&p, 2);
+    /* Later by the time that the COMMIT was on its way. */
+    g_assert_cmpint(p.hold->resumed_us, >=, resumed);
+    g_assert_cmpint(p.hold->resumed_us, <=, g_get_monotonic_time() - 5000);
     g_assert_cmpuint(colo_bitmap_count(p.hold->staged), ==, 3);
     if (s->coding != FT_CODING_NONE) {
         g_assert_cmpuint(ft_sender_bytes(p.tx.sender), <,
@@ -128,7 +134,7 @@ static void send_small(Pair *p, guint64 epoch, guint32 flags, gboolean held)
     tx_begin(&p->tx, epoch, flags);
     tx_pages(&p->tx, 7, 1, p->ram + 7 * COLO_PAGE_SIZE);
     tx_state(&p->tx, p->state, sizeof(p->state));
-    ft_sender_commit(p->tx.sender);
+    ft_sender_commit(p->tx.sender, 0);
     if (held) {
         ft_sender_unhold(p->tx.sender);
     }
@@ -197,7 +203,7 @@ static void test_inherit(void)
         tx_begin(&p.tx, round + 1, 0);
         tx_pages(&p.tx, 20, 2, p.ram + 20 * page);
         tx_state(&p.tx, p.state, sizeof(p.state));
-        ft_sender_commit(p.tx.sender);
+        ft_sender_commit(p.tx.sender, 0);
         nack = tx_expect(&p.tx, FT_EVENT_NACK);
         g_assert_cmpuint(nack->note.code, ==, FT_TRANS_ERR_FLUSH);
         g_assert_nonnull(strstr(nack->note.text, "no room to seal"));

@@ -100,7 +100,7 @@ static void queue_transaction(FtSender *s, FtPool *pool)
     ft_sender_hold(s);
     ft_sender_begin(s, 7, 1, 0);
     ft_sender_chunk(s, b);
-    ft_sender_commit(s);
+    ft_sender_commit(s, 0);
     ft_sender_unhold(s);
 }
 

@@ -169,6 +169,92 @@ static void test_cycles(gconstpointer data)
                    pvm->state->len, colo_vm_state_room(svm));
 }
 
+typedef struct ClockConfig {
+    const char *machine, *more;
+    gboolean movable;
+} ClockConfig;
+
+static void capture(ColoVm *vm, GByteArray *state)
+{
+    g_autoptr(GError) error = NULL;
+    const guint8 *data;
+    gint64 paused;
+    gsize len;
+
+    colo_vm_capture_begin(vm, FALSE, &error);
+    g_assert_no_error(error);
+    colo_vm_capture_state(vm, &data, &len, &error);
+    g_assert_no_error(error);
+    g_byte_array_set_size(state, 0);
+    g_byte_array_append(state, data, (guint)len);
+    colo_vm_capture_end(vm, &paused, &error);
+    g_assert_no_error(error);
+}
+
+/*
+ * QEMU takes the clocks as they were moved, and begins with them where we
+ * think that it does.
+ */
+static void test_clock(gconstpointer data)
+{
+    const ClockConfig *c = data;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(TestQemu) p = test_qemu_start(
+        c->machine, 64, "memory-backend-memfd,share=on", FALSE, c->more);
+    g_autoptr(TestQemu) s = test_qemu_start(
+        c->machine, 64, "memory-backend-memfd,share=on", TRUE, c->more);
+    g_autoptr(ColoVm) pvm = open_vm(p, NULL, &error), svm = NULL;
+    g_autoptr(GByteArray) first = g_byte_array_new();
+    g_autoptr(GByteArray) second = g_byte_array_new();
+    ColoVmTimer before, then, loaded;
+    gint64 moved, begin, resumed;
+    const guint8 *state;
+    double rate;
+    gsize len;
+
+    g_assert_no_error(error);
+    svm = open_vm(s, NULL, &error);
+    g_assert_no_error(error);
+    colo_vm_restore_prepare(svm, &error);
+    g_assert_no_error(error);
+    colo_vm_forget_clock(svm);
+    capture(pvm, first);
+    g_usleep(50000);
+    begin = g_get_monotonic_time();
+    capture(pvm, second);
+    resumed = colo_vm_resumed_us(pvm);
+    g_assert_cmpint(resumed, >=, begin);
+    g_assert_cmpint(resumed, <=, g_get_monotonic_time());
+    g_assert_cmpint(colo_vmstate_timer(first->data, first->len, &before), ==,
+                    c->movable);
+
+    colo_vm_load_following(svm, first->data, first->len, resumed, &moved,
+                           &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(moved, ==, 0);
+    colo_vm_load_following(svm, second->data, second->len, resumed, &moved,
+                           &error);
+    g_assert_no_error(error);
+    if (!c->movable) {
+        g_assert_cmpint(moved, ==, 0);
+        return;
+    }
+    g_assert_cmpint(moved, >, 0);
+    g_assert_true(colo_vmstate_timer(second->data, second->len, &then));
+    colo_vm_save_stopped(svm, &state, &len, &error);
+    g_assert_no_error(error);
+    g_assert_true(colo_vmstate_timer(state, len, &loaded));
+    g_assert_cmpint(loaded.clock - then.clock, ==, moved * 1000);
+    rate = (double)(then.ticks - before.ticks) /
+           (double)(then.clock - before.clock);
+    g_test_message("moved by %.2f ms, %.4f ticks in a ns",
+                   (double)moved / 1e3, rate);
+    g_assert_cmpfloat_with_epsilon((double)(loaded.ticks - then.ticks),
+                                   (double)moved * 1e3 * rate, 2);
+    colo_vm_cont(svm, &error);
+    g_assert_no_error(error);
+}
+
 /* QEMU's main thread is put first and back, by a successor if need be. */
 static void test_hurry(void)
 {
@@ -200,6 +286,38 @@ static void test_hurry(void)
     g_assert_cmpint(sched_getscheduler(q->pid), ==, SCHED_BATCH);
 }
 
+/* It waits for its turn while asked to, between two pauses, and no longer. */
+static void test_patient(void)
+{
+    g_autoptr(TestQemu) q = test_qemu_start(
+        "pc", 64, "memory-backend-memfd,share=on", FALSE, NULL);
+    const int patient = SCHED_BATCH | SCHED_RESET_ON_FORK;
+    struct sched_param idle = {0};
+    g_autoptr(ColoVm) vm = open_vm(q, NULL, NULL);
+
+    colo_vm_patient(vm, TRUE);
+    g_assert_cmpint(sched_getscheduler(q->pid), ==, patient);
+    colo_vm_hurry(vm, TRUE);
+    colo_vm_hurry(vm, FALSE);
+    g_assert_cmpint(sched_getscheduler(q->pid), ==, patient);
+    colo_vm_patient(vm, FALSE);
+    g_assert_cmpint(sched_getscheduler(q->pid), ==, SCHED_OTHER);
+
+    colo_vm_patient(vm, TRUE);
+    g_clear_pointer(&vm, colo_vm_free);
+    g_assert_cmpint(sched_getscheduler(q->pid), ==, SCHED_OTHER);
+
+    /* A predecessor that was killed has left it so. */
+    g_assert_cmpint(sched_setscheduler(q->pid, patient, &idle), ==, 0);
+    vm = open_vm(q, NULL, NULL);
+    g_assert_cmpint(sched_getscheduler(q->pid), ==, SCHED_OTHER);
+
+    /* What an operator has set stays. */
+    g_assert_cmpint(sched_setscheduler(q->pid, SCHED_IDLE, &idle), ==, 0);
+    colo_vm_patient(vm, TRUE);
+    g_assert_cmpint(sched_getscheduler(q->pid), ==, SCHED_IDLE);
+}
+
 int main(int argc, char **argv)
 {
     static const Config configs[] = {
@@ -213,6 +331,14 @@ int main(int argc, char **argv)
          "-device virtio-balloon-pci,bus=rp"},
     };
 
+    static const ClockConfig clocks[] = {
+        {"pc", "-smp 1", TRUE},
+        {"pc", "-smp 2", TRUE},
+        {"q35", "-smp 1", TRUE},
+        {"q35", "-smp 2 -device virtio-rng-pci", TRUE},
+        {"q35", "-device pcie-root-port,id=rp,slot=1", FALSE},
+    };
+
     g_test_init(&argc, &argv, NULL);
     if (!test_qemu_binary()) {
         g_print("1..0 # SKIP qemu-system-x86_64 was not found\n");
@@ -224,6 +350,13 @@ int main(int argc, char **argv)
 
         g_test_add_data_func(name, &configs[i], test_cycles);
     }
+    for (guint i = 0; i < G_N_ELEMENTS(clocks); i++) {
+        g_autofree char *name =
+            g_strdup_printf("/vm/clock/%u-%s", i, clocks[i].machine);
+
+        g_test_add_data_func(name, &clocks[i], test_clock);
+    }
     g_test_add_func("/vm/hurry", test_hurry);
+    g_test_add_func("/vm/patient", test_patient);
     return g_test_run();
 }

@@ -21,7 +21,7 @@ static void test_build(void)
 
     /* Twice: the second must replace the first. */
     for (int i = 0; i < 2; i++) {
-        colo_vmstate_build(stream, sizeof(stream), "pc", out, &error);
+        colo_vmstate_build(stream, sizeof(stream), "pc", NULL, out, &error);
         g_assert_no_error(error);
         g_assert_cmpmem(out->data, out->len, want, sizeof(want));
     }
@@ -35,10 +35,10 @@ static void test_room(void)
     g_autofree guint8 *big = g_malloc0(max + 1);
 
     memcpy(big, stream, sizeof(stream));
-    colo_vmstate_build(big, max, "pc", out, &error);
+    colo_vmstate_build(big, max, "pc", NULL, out, &error);
     g_assert_no_error(error);
     g_assert_cmpuint(out->len, ==, COLO_VMSTATE_ROOM);
-    g_assert_false(colo_vmstate_build(big, max + 1, "pc", out, &error));
+    g_assert_false(colo_vmstate_build(big, max + 1, "pc", NULL, out, &error));
     g_assert_error(error, COLO_VM_ERROR, COLO_VM_ERROR_FAILED);
 }
 
@@ -51,7 +51,7 @@ static void test_garbage(void)
         g_autofree guint8 *copy = g_memdup2(stream, n);
         g_autoptr(GError) error = NULL;
 
-        g_assert_false(colo_vmstate_build(copy, n, "pc", out, &error));
+        g_assert_false(colo_vmstate_build(copy, n, "pc", NULL, out, &error));
         g_assert_error(error, COLO_VM_ERROR, COLO_VM_ERROR_FAILED);
     }
     for (int round = 0; round < 20000; round++) {
@@ -65,7 +65,8 @@ static void test_garbage(void)
                           : g_random_int();
         }
         good = n >= 10 && memcmp(copy, stream, 9) == 0 && copy[n - 1] == 0;
-        g_assert_cmpint(colo_vmstate_build(copy, n, "pc", out, NULL), ==, good);
+        g_assert_cmpint(colo_vmstate_build(copy, n, "pc", NULL, out, NULL), ==,
+                        good);
     }
 }
 
