@@ -12,7 +12,7 @@ void net_compare_config_default(NetCompareConfig *c)
         .max_bytes = 256 * 1024 * 1024,
         .max_flows = 65536,
         .settle_us = 1000,
-        .part_us = 1000,
+        .part_us = 10 * 1000,
     };
     net_digest_new_secret(c->secret);
 }

@@ -144,7 +144,7 @@ typedef struct NetCompareConfig {
     gsize max_bytes;           /* of all packets held, both sides: 256 MiB */
     guint max_flows;           /* 65536 */
     gint64 settle_us;          /* until part of a piece is fetched: 1 ms */
-    gint64 part_us;            /* until part of a segment leaves: 1 ms */
+    gint64 part_us;            /* until part of a segment leaves: 10 ms */
     guint8 secret[NET_DIGEST_SECRET]; /* of digests; random */
 } NetCompareConfig;
 

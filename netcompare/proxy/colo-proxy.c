@@ -2,10 +2,10 @@
 /* colo-proxy: start, loop and end. */
 #include "colo/names.h"
 #include "colo/log.h"
+#include "netcompare/proxy/awake.h"
 #include "netcompare/proxy/gather.h"
 #include "netcompare/proxy/proxy.h"
 
-#include <errno.h>
 #include <glib-unix.h>
 #include <malloc.h>
 #include <sched.h>
@@ -23,17 +23,19 @@ static gboolean on_signal(gpointer data)
 }
 
 /*
- * Every packet of the guest waits for this process, and twice for a wakeup: on
- * a host full of busy guests that would be milliseconds each.  Turns are short,
- * and the kernel leaves a twentieth of the time to others, whatever comes.
+ * On a host full of busy guests a process that preempts them for each packet
+ * costs them more than the packet costs itself: what they had in the caches,
+ * and an interrupt of another processor.  This one runs when a processor is
+ * free, or when a guest has used its slice or waits, as it soon does for what
+ * is held here; until then more has come.
  */
-static void hurry(void)
+static void yield_to_guests(void)
 {
-    const struct sched_param param = {.sched_priority = 1};
+    const struct sched_param param = {.sched_priority = 0};
 
-    if (sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &param) < 0) {
-        colo_log_warn("no real-time priority for packets: %s",
-                      g_strerror(errno));
+    /* One that the operator has given another policy keeps it. */
+    if (sched_getscheduler(0) == SCHED_OTHER) {
+        (void)sched_setscheduler(0, SCHED_BATCH, &param);
     }
 }
 
@@ -112,7 +114,8 @@ int main(int argc, char **argv)
     p.control = colo_qmp_server_new("colo", proxy_commands, &p);
     colo_qmp_server_set_gone_func(p.control, proxy_client_gone);
     if (start(&p, &error)) {
-        hurry();
+        yield_to_guests();
+        awake_init(c->cpu_latency_us);
         g_main_context_set_poll_func(NULL, gather_poll);
         g_unix_signal_add(SIGTERM, on_signal, &p);
         g_unix_signal_add(SIGINT, on_signal, &p);

@@ -4,12 +4,14 @@
 #include "colo/names.h"
 #include "colo/options.h"
 #include "netcompare/link/wire.h" /* NET_WIRE_MAX_IFACES */
+#include "netcompare/proxy/awake.h"
 
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFAULT_BRIDGE "br0"
+#define DEFAULT_BRIDGE  "br0"
+#define MAX_CPU_LATENCY 1000000
 
 static void set_defaults(ProxyConfig *c)
 {
@@ -57,11 +59,30 @@ static void fill_bridges(const ColoOptions *o, ProxyConfig *c)
     c->bridges = all;
 }
 
+static gint64 cpu_latency(const ColoOptions *o, const char *text)
+{
+    gint64 us;
+
+    if (!text || !strcmp(text, "auto")) {
+        return awake_auto();
+    }
+    if (!strcmp(text, "off")) {
+        return AWAKE_OFF;
+    }
+    if (!g_ascii_string_to_signed(text, 10, 0, MAX_CPU_LATENCY, &us, NULL)) {
+        exit(colo_options_wrong(o, "--cpu-latency %s: auto, off or "
+                                   "microseconds up to %d",
+                                text, MAX_CPU_LATENCY));
+    }
+    return us;
+}
+
 ProxyConfig *proxy_config_parse(int argc, char **argv)
 {
     ProxyConfig *c = g_new0(ProxyConfig, 1);
     g_auto(GStrv) primary = NULL;
     char **secondary = NULL;
+    g_autofree char *latency = NULL;
     const ColoOption list[] = {
         {.name = "primary-if", .type = COLO_OPT_LIST, .value = &primary,
          .arg = "IF",
@@ -108,6 +129,10 @@ ProxyConfig *proxy_config_parse(int argc, char **argv)
         {.name = "max-flows", .type = COLO_OPT_INT, .value = &c->max_flows,
          .arg = "N", .min = 16, .max = 16777216,
          .help = "flows that are known at a time (65536)"},
+        {.name = "cpu-latency", .type = COLO_OPT_STRING, .value = &latency,
+         .arg = "US",
+         .help = "processors wake within US microseconds while packets are "
+                 "compared; auto or off (auto)"},
         {.name = "divergence-pcap", .type = COLO_OPT_STRING, .value = &c->pcap,
          .arg = "FILE", .help = "write the packets of each divergence there"},
         {.name = "divergence-pcap-size", .type = COLO_OPT_INT,
@@ -153,6 +178,7 @@ ProxyConfig *proxy_config_parse(int argc, char **argv)
                                           "._- only, at most 64",
                                 c->name));
     }
+    c->cpu_latency_us = cpu_latency(&options, latency);
     c->primary = primary != NULL;
     c->taps = c->primary ? g_steal_pointer(&primary) : secondary;
     c->n_taps = g_strv_length(c->taps);

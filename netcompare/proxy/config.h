@@ -19,6 +19,7 @@ typedef struct ProxyConfig {
     gint64 queue_num;
     gint64 compare_timeout_ms, expired_scan_cycle_ms, hold_limit_ms;
     gint64 max_queue_size, max_queue_mib, max_flows;
+    gint64 cpu_latency_us;    /* or AWAKE_OFF */
     gboolean fail_closed, no_rules, debug;
     char *pcap;               /* --divergence-pcap, or NULL */
     gint64 pcap_mib;

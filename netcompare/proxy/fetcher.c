@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the primary asks for.  See fetcher.h. */
 #include "netcompare/proxy/fetcher.h"
-#include "netcompare/proxy/gather.h"
 
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -46,7 +45,6 @@ Fetcher *fetcher_new(Proxy *p, NetCompare *compare)
         g_error("cannot make a timer: %s", g_strerror(errno));
     }
     f->source = proxy_add_fd(p, f->timer, on_timer, f);
-    gather_not_for(f->timer);
     return f;
 }
 

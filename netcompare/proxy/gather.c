@@ -6,84 +6,66 @@
 #include <time.h>
 
 #define WINDOW_US 4000
-#define OFTEN     48 /* wakeups in a window, 12000 a second */
-#define WAIT_NS   60000
-/* With so much in a window a wakeup waits longer, for about an amount. */
-#define BULK_BYTES    (96u << 10) /* 25 MB a second */
-#define BULK_FRAMES   80          /* 20000 a second */
+/* With so much in a window, turns begin no closer than it takes an amount. */
+#define BULK_BYTES    (1u << 20) /* 250 MB a second */
+#define BULK_FRAMES   80         /* 20000 a second */
 #define AMOUNT_BYTES  (160u << 10)
 #define AMOUNT_FRAMES 24
-#define BULK_MIN_NS   100000
-#define BULK_MAX_NS   400000
+#define MIN_US        100
+#define MAX_US        400
 
-static gint64 window_us;      /* its begin */
-static guint wakeups, frames; /* in it */
+static gint64 window_us; /* its begin */
+static guint frames;     /* in it */
 static gsize bytes;
-static gboolean often; /* in the last one that was whole */
-static long wait_ns;   /* of a wakeup now; 0: it does not wait */
+static gint64 turn_us;  /* when the last one began */
+static gint64 apart_us; /* turns now; 0: as they come */
 static guint64 waits;
-static int urgent = -1;
 
 /* What a window of us microseconds has shown. */
-static long wait_after(gint64 us)
+static gint64 apart_after(gint64 us)
 {
-    double ns = (double)us * 1e3, t = BULK_MAX_NS;
+    double t = MAX_US;
 
-    /* Waiting makes wakeups fewer: half as many keep it. */
-    often = us < 2 * WINDOW_US && wakeups >= (often ? OFTEN / 2 : OFTEN);
-    if (us >= 2 * WINDOW_US ||
-        (bytes < BULK_BYTES && frames < BULK_FRAMES)) {
-        return often ? WAIT_NS : 0;
+    if (us >= 2 * WINDOW_US || (bytes < BULK_BYTES && frames < BULK_FRAMES)) {
+        return 0;
     }
-    t = MIN(t, ns * AMOUNT_BYTES / (double)MAX(bytes, 1));
-    t = MIN(t, ns * AMOUNT_FRAMES / (double)MAX(frames, 1));
-    return (long)MAX(t, BULK_MIN_NS);
+    t = MIN(t, (double)us * AMOUNT_BYTES / (double)MAX(bytes, 1));
+    t = MIN(t, (double)us * AMOUNT_FRAMES / (double)MAX(frames, 1));
+    return (gint64)MAX(t, MIN_US);
 }
 
-static void count_wakeup(void)
+static void begin_turn(void)
 {
-    gint64 now = g_get_monotonic_time();
-
-    if (now - window_us < WINDOW_US) {
-        wakeups++;
-        return;
+    turn_us = g_get_monotonic_time();
+    if (turn_us - window_us >= WINDOW_US) {
+        apart_us = apart_after(turn_us - window_us);
+        window_us = turn_us;
+        frames = 0;
+        bytes = 0;
     }
-    wait_ns = wait_after(now - window_us);
-    window_us = now;
-    wakeups = 1;
-    frames = 0;
-    bytes = 0;
 }
 
-static gboolean is_urgent(const GPollFD *fds, guint n_fds, gint ready)
+static void wait_for_more(void)
 {
-    for (guint i = 0; ready == 1 && i < n_fds; i++) {
-        if (fds[i].revents) {
-            return fds[i].fd == urgent;
-        }
-    }
-    return FALSE;
-}
+    gint64 left = turn_us + apart_us - g_get_monotonic_time();
+    const struct timespec t = {.tv_nsec = left * 1000};
 
-void gather_not_for(int fd)
-{
-    urgent = fd;
+    if (left > 0) {
+        waits++;
+        nanosleep(&t, NULL);
+    }
 }
 
 gint gather_poll(GPollFD *fds, guint n_fds, gint timeout_ms)
 {
-    gint ready = g_poll(fds, n_fds, timeout_ms);
+    gint ready;
 
-    if (ready <= 0) {
-        return ready;
+    if (apart_us && timeout_ms) {
+        wait_for_more();
     }
-    count_wakeup();
-    if (wait_ns && !is_urgent(fds, n_fds, ready)) {
-        const struct timespec t = {.tv_nsec = wait_ns};
-
-        waits++;
-        nanosleep(&t, NULL);
-        ready = g_poll(fds, n_fds, 0);
+    ready = g_poll(fds, n_fds, timeout_ms);
+    if (ready > 0) {
+        begin_turn();
     }
     return ready;
 }

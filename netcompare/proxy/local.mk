@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 sbin_PROGRAMS += colo-proxy
 colo_proxy_SOURCES = \
+	netcompare/proxy/awake.h netcompare/proxy/awake.c \
 	netcompare/proxy/backlog.h netcompare/proxy/backlog.c \
 	netcompare/proxy/colo-proxy.c \
 	netcompare/proxy/config.h netcompare/proxy/config.c \

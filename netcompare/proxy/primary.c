@@ -4,6 +4,7 @@
  * sends, and lets go of it as the comparator says.
  */
 #include "colo/log.h"
+#include "netcompare/proxy/awake.h"
 #include "netcompare/proxy/divergence.h"
 #include "netcompare/proxy/fetcher.h"
 #include "netcompare/proxy/gather.h"
@@ -173,6 +174,7 @@ static void on_packet(const NetQueued *q, gpointer user)
         return;
     }
     gather_count(q->len);
+    awake_count();
     net_packet_parse(&packet, q->ethertype, q->data, q->len, PROXY_NO_VLAN,
                      (guint8)iface);
     if (q->truncated) {
@@ -463,6 +465,7 @@ static gboolean on_tick(gpointer user)
             proxy_primary_pass(p);
         }
     }
+    awake_tick(net_compare_mode(s->compare) == NET_COMPARE_COLO);
     s->ticks++;
     for (guint i = 0; i < p->config->n_taps; i++) {
         if (s->ticks % ROTATE_TICKS == 0) {

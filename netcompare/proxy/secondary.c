@@ -5,6 +5,7 @@
  */
 #include "netcompare/proxy/secondary.h"
 #include "colo/log.h"
+#include "netcompare/proxy/awake.h"
 #include "netcompare/proxy/digests.h"
 #include "netcompare/proxy/gather.h"
 #include "netcompare/proxy/stats.h"
@@ -109,6 +110,7 @@ static void on_frame(const NetFrame *frame, gpointer user)
 
     b->sent++;
     gather_count(frame->len);
+    awake_count();
     if (s->loading) {
         b->stale++; /* it is the past that is being undone */
         return;
@@ -389,6 +391,7 @@ static gboolean on_tick(gpointer user)
     Proxy *p = s->proxy;
 
     s->now = g_get_monotonic_time();
+    awake_tick(s->wanted && !s->alone);
     s->ticks++;
     for (guint i = 0; !s->alone && i < p->config->n_taps; i++) {
         if (s->ticks % ROTATE_TICKS == 0) {

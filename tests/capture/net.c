@@ -160,6 +160,19 @@ static void add_port(TestNet *n, const char *port, const char *peer,
     give_addresses(n, where, peer, number);
 }
 
+/* The bridge hears of a port's carrier later; what comes before is lost. */
+static void await_forwarding(TestNet *n, const char *port)
+{
+    for (int i = 0; i < 500; i++) {
+        if (test_net_run(n, HOST, NULL,
+                         "sh -c 'ip -d link show dev %s | "
+                         "grep -q \"state forwarding\"'", port))
+            return;
+        g_usleep(10000);
+    }
+    g_error("port %s of the bridge forwards nothing", port);
+}
+
 TestNet *test_net_new(guint mtu)
 {
     TestNet *n = g_new0(TestNet, 1);
@@ -178,6 +191,8 @@ TestNet *test_net_new(guint mtu)
     add_port(n, "gp", "g0", GUEST, 1, mtu);
     add_port(n, "cp", "c0", CLIENT, 2, mtu);
     give_addresses(n, HOST, "br0", 3);
+    await_forwarding(n, "gp");
+    await_forwarding(n, "cp");
     return n;
 }
 

@@ -129,7 +129,7 @@ static void step(Model *m)
         c->opened = TRUE;
     } else if (what < 95) {
         net_compare_tick(m->compare, m->now);
-        m->now += pick(m, 2) * 1000;
+        m->now += pick(m, 2) * 11 * 1000;
         net_compare_settle(m->compare, m->now);
         svm_answer(m, FALSE);
     } else {

@@ -42,25 +42,29 @@ static const ScriptCase cases[] = {
     {"part-of-a-piece",
      "S A 100:abcdef ack=5 digests=4\n"
      "P A 100:abcde ack=5\n"
-     "after 2 -> f1 q1:0+4\n"
-     "after 2\n"
+     "after 2 -> f1\n"
+     "after 9 -> q1:0+4\n"
+     "after 11\n"
      "S A 100:abcdef ack=5 content=1 -> x1 q1:4+1 d1\n"
      "P A 105:f ack=5 -> m2\n"},
     {"part-of-a-piece-that-differs",
      "S A 100:abcdef ack=5 digests=4\n"
      "P A 100:abcdX ack=5\n"
-     "after 2 -> f1 q1:0+4\n"
+     "after 2 -> f1\n"
+     "after 9 -> q1:0+4\n"
      "S A 100:abcdef ack=5 content=1 -> x1 payload\n"},
     {"the-rest-comes-before-the-answer",
      "S A 100:abcdef ack=5 digests=4\n"
      "P A 100:abcde ack=5\n"
-     "after 2 -> f1 q1:0+4\n"
+     "after 2 -> f1\n"
+     "after 9 -> q1:0+4\n"
      "P A 105:f ack=5 -> x1 q1:4+1 d1 m2\n"
      "S A 100:abcdef ack=5 content=1\n"},
     {"part-and-gone",
      "S A 100:abcdef ack=5 digests=4\n"
      "P A 100:abcde ack=5\n"
-     "after 2 -> f1 q1:0+4\n"
+     "after 2 -> f1\n"
+     "after 9 -> q1:0+4\n"
      "gone 1 -> gone\n"
      "P A 105:f ack=5 -> x1 q1:4+1 d1 m2\n"},
     {"answers-nobody-asked-for",
@@ -72,12 +76,14 @@ static const ScriptCase cases[] = {
     {"a-wrong-answer-is-none",
      "S A 100:abcdef ack=5 digests=4\n"
      "P A 100:abcde ack=5\n"
-     "after 2 -> f1 q1:0+4\n"
+     "after 2 -> f1\n"
+     "after 9 -> q1:0+4\n"
      "S A 100:abc ack=5 content=1 -> gone\n"},
     {"checkpoint-forgets-the-question",
      "S A 100:abcdef ack=5 digests=4\n"
      "P A 100:abcde ack=5\n"
-     "after 2 -> f1 q1:0+4\n"
+     "after 2 -> f1\n"
+     "after 9 -> q1:0+4\n"
      "capture 2\n"
      "commit 2 -> c1 x1\n"
      "loaded 2\n"
@@ -107,7 +113,7 @@ static const ScriptCase cases[] = {
     {"gap",
      "S A 104:efgh ack=5 digests=4\n"
      "P A 100:abcdefgh ack=5\n"
-     "after 2\n"
+     "after 11\n"
      "S A 100:abcd ack=5 digests=4 -> x2 x1 m1\n"},
     {"another-grid",
      "S A 98:ababcdef ack=5 digests=4\n"

@@ -13,83 +13,83 @@ static const ScriptCase parts[] = {
     {"in-two",
      "P AP 100:abcdef ack=5\n"
      "S A 100:abcd ack=5\n"
-     "after 2 -> q1:0+4\n"
+     "after 11 -> q1:0+4\n"
      "S A 104:ef ack=5 -> q1:4+2 d1\n"},
     {"in-three-with-fin",
      "P AF 100:abcdef ack=5\n"
      "S A 100:ab ack=5\n"
-     "after 2 -> q1:0+2\n"
-     "after 2\n"
+     "after 11 -> q1:0+2\n"
+     "after 11\n"
      "S A 102:cd ack=5\n"
-     "after 2 -> q1:2+2\n"
+     "after 11 -> q1:2+2\n"
      "S AF 104:ef ack=5 -> q1:4+2 d1\n"},
     {"at-once-is-whole",
      "P A 100:abcdef ack=5\n"
      "S A 100:abcd ack=5\n"
      "S A 104:ef ack=5 -> m1\n"
-     "after 2\n"},
+     "after 11\n"},
     {"not-with-another-ack",
      "P A 100:abcdef ack=9\n"
      "S A 100:abcd ack=5\n"
-     "after 2\n"
+     "after 11\n"
      "S A 104 ack=9\n"
-     "after 2 -> q1:0+4\n"},
+     "after 11 -> q1:0+4\n"},
     {"not-behind-a-difference",
      "P A 100:abcdef ack=5\n"
      "S A 100:abcX ack=5 -> payload\n"
-     "after 2\n"
+     "after 11\n"
      "capture 2\n"
      "commit 2 -> c1\n"},
     {"then-a-difference",
      "P A 100:abcdef ack=5\n"
      "S A 100:abcd ack=5\n"
-     "after 2 -> q1:0+4\n"
+     "after 11 -> q1:0+4\n"
      "S A 104:eX ack=5 -> payload\n"
-     "after 2\n"
+     "after 11\n"
      "capture 2\n"
      "commit 2 -> c1\n"},
     {"whole-by-checkpoint",
      "P A 100:abcdef ack=5\n"
      "S A 100:abcd ack=5\n"
-     "after 2 -> q1:0+4\n"
+     "after 11 -> q1:0+4\n"
      "capture 2\n"
      "commit 2 -> c1\n"},
     {"not-when-captured",
      "capture 2\n"
      "P A 100:abcdef ack=5\n"
      "S A 100:abcd ack=5\n"
-     "after 2\n"},
+     "after 11\n"},
     /* The first part was lost on its way. */
     {"sent-again",
      "P A 100:abcdef ack=5\n"
      "S A 100:abc ack=5\n"
-     "after 2 -> q1:0+3\n"
+     "after 11 -> q1:0+3\n"
      "P A 100:abcdef ack=5\n"
-     "after 2 -> q2:0+3\n"
-     "after 2\n"
+     "after 11 -> q2:0+3\n"
+     "after 11\n"
      "S A 103:def ack=5 -> q1:3+3 d1 q2:3+3 d2\n"},
     {"sent-again-with-less",
      "P A 100:abcdef ack=5\n"
      "S A 100:abc ack=5\n"
-     "after 2 -> q1:0+3\n"
+     "after 11 -> q1:0+3\n"
      "P A 101:bcd ack=5\n"
-     "after 2 -> q2:0+2\n"
+     "after 11 -> q2:0+2\n"
      "S A 103:def ack=5 -> q1:3+3 d1 q2:2+1 d2\n"},
     {"not-what-is-urgent",
      "P AU 100:abcdef ack=5\n"
      "S A 100:abcd ack=5\n"
-     "after 2\n"
+     "after 11\n"
      "S A 104:ef ack=5 -> m1\n"},
     {"not-what-is-signed",
      "P A 100:abcdef ack=5 opt=01011312" SIGNATURE "\n"
      "S A 100:abcd ack=5 opt=01011312" SIGNATURE "\n"
-     "after 2\n"
+     "after 11\n"
      "S A 104:ef ack=5 opt=01011312" SIGNATURE " -> m1\n"},
     {"cannot",
      "no-parts\n"
      "P A 100:abcdef ack=5\n"
      "S A 100:abcd ack=5\n"
-     "after 2 -> q1:0+4\n"
+     "after 11 -> q1:0+4\n"
      "S A 104:ef ack=5 -> m1\n"},
     {NULL, NULL, NULL},
 };

@@ -90,6 +90,24 @@ static void test_keep(void)
     g_assert_true(data == empty->data);
 }
 
+/* What is copied to 32 to 512 bytes behind the begin is 32 into its page. */
+static void test_begin(void)
+{
+    enum { FRAME = 65536 + 16, BUFS = 300 };
+    NetBufPool *pool = net_buf_pool_new(FRAME, 0);
+    NetBuf *b[BUFS];
+
+    for (guint i = 0; i < BUFS; i++) {
+        b[i] = net_buf_get(pool);
+        g_assert_cmpuint((gsize)b[i]->data % 4096, <=, 4096 - 512);
+        b[i]->data[0] = b[i]->data[FRAME - 1] = 1;
+    }
+    for (guint i = 0; i < BUFS; i++) {
+        net_buf_unref(b[i]);
+    }
+    net_buf_pool_free(pool);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -97,5 +115,6 @@ int main(int argc, char **argv)
     g_test_add_func("/buf/pool", test_pool);
     g_test_add_func("/buf/outlives-pool", test_outlives_pool);
     g_test_add_func("/buf/keep", test_keep);
+    g_test_add_func("/buf/begin", test_begin);
     return g_test_run();
 }

@@ -1,4 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+check_PROGRAMS += tests/proxy/test-awake
+TESTS += tests/proxy/test-awake
+tests_proxy_test_awake_SOURCES = tests/proxy/test-awake.c \
+	netcompare/proxy/awake.h netcompare/proxy/awake.c
+tests_proxy_test_awake_LDADD = $(COMMON_LIBS)
+
 check_PROGRAMS += tests/proxy/test-inbound
 TESTS += tests/proxy/test-inbound
 tests_proxy_test_inbound_SOURCES = tests/proxy/test-inbound.c \

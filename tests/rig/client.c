@@ -2,8 +2,11 @@
 /* Clients on the rig's lan: net-client and what it prints. */
 #include "tests/rig/rig.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
 static JsonObject *next_line(RigClient *c)
 {
@@ -26,26 +29,43 @@ static JsonObject *next_line(RigClient *c)
     return json_node_dup_object(node);
 }
 
+/*
+ * Sleeps until it is written: a bench that looked every few milliseconds would
+ * take a guest's processor that often.
+ */
+static JsonObject *wait_line(RigClient *c, gint64 end)
+{
+    struct pollfd p = {.fd = inotify_init1(IN_CLOEXEC), .events = POLLIN};
+    JsonObject *o;
+
+    if (p.fd < 0 || inotify_add_watch(p.fd, c->out, IN_MODIFY) < 0) {
+        rig_die("cannot watch %s", c->out);
+    }
+    while (!(o = next_line(c))) {
+        char events[4096];
+        gint64 left = end - g_get_monotonic_time();
+
+        if (left <= 0 || poll(&p, 1, (int)(left / 1000) + 1) <= 0 ||
+            read(p.fd, events, sizeof(events)) < 0) {
+            break;
+        }
+    }
+    close(p.fd);
+    return o;
+}
+
 static JsonObject *wait_event(RigClient *c, const char *event, int seconds)
 {
     gint64 end = g_get_monotonic_time() + seconds * G_USEC_PER_SEC;
+    JsonObject *o;
 
-    for (;;) {
-        JsonObject *o = next_line(c);
-
-        if (!o) {
-            if (g_get_monotonic_time() > end) {
-                rig_die("the clients have not come to \"%s\" within %d s",
-                        event, seconds);
-            }
-            g_usleep(5000);
-            continue;
-        }
+    while ((o = wait_line(c, end))) {
         if (!strcmp(json_object_get_string_member(o, "event"), event)) {
             return o;
         }
         json_object_unref(o);
     }
+    rig_die("the clients have not come to \"%s\" within %d s", event, seconds);
 }
 
 RigClient *rig_client_spawn(Rig *r, const char *options)
