@@ -222,6 +222,9 @@ start()
     fi
     start_name=$1
     shift
+    # Emptied here: the shell in the background may be late to do so, and a
+    # line of an earlier process of this name would be taken for its own
+    : >"$TESTDIR/$start_name.out"
     # Both become the command itself, so that the pid is the command's
     if [ -n "$start_host" ]; then
         ip netns exec "$(host_netns "$start_host")" "$@" \

@@ -25,6 +25,7 @@ static void print_stats(JsonObject *o)
         {"pause-ms", "pause ms", 2},   {"capture-ms", "capture ms", 2},
         {"cut-ms", "disk cut ms", 2},  {"transfer-ms", "transfer ms", 2},
         {"commit-ms", "commit ms", 2}, {"load-ms", "load ms", 2},
+        {"clock-lag-ms", "clock lag ms", 2},
         {"pages", "pages", 0},         {"bytes", "bytes", 0},
     };
     JsonObject *copy = ctl_obj(o, "full-copy"), *hb = ctl_obj(o, "heartbeats");

@@ -94,7 +94,8 @@ static void print_status(JsonObject *o)
         ctl_row("full copy", "%.0f %% of %.0f MiB, %.0f MB/s", percent(copy),
                 ctl_num(copy, "total-bytes") / 1048576, ctl_num(copy, "mb-s"));
     }
-    ctl_row("checkpoint", "%.0f", ctl_num(o, "epoch"));
+    ctl_row("checkpoint", "%.0f%s", ctl_num(o, "epoch"),
+            ctl_flag(o, "stale") ? ", stale" : "");
     ctl_row("guest", "%s",
             ctl_flag(o, "guest-running") ? "running" : "stopped");
     ctl_row("peer", "%s", or_dash(ctl_str(o, "peer")));

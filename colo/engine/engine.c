@@ -42,6 +42,10 @@ void colo_engine_step(ColoEngine *e, ColoTrigger on, const char *detail, ...)
     va_end(ap);
 
     e->state = (ColoState)next;
+    if (e->vm) {
+        colo_vm_patient(e->vm, e->state == COLO_STATE_ACTIVE &&
+                                   !e->config->periodic);
+    }
     colo_status_lock(e->status);
     e->status->state = e->state;
     e->status->was_active |= e->state == COLO_STATE_ACTIVE ||

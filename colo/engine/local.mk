@@ -23,6 +23,7 @@ colod_SOURCES = \
 	colo/engine/secondary-disks.c \
 	colo/engine/secondary-link.c \
 	colo/engine/secondary-load.c \
+	colo/engine/secondary-session.c colo/engine/secondary-takeover.c \
 	colo/engine/served-disks.c \
 	colo/engine/status.h colo/engine/status.c
 colod_LDADD = libcolodiskserver.la libcolostore.la libcoloattach.la \

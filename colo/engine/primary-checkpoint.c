@@ -204,7 +204,9 @@ gboolean primary_capture(Primary *p, GError **error)
     ok = ok && copy_state(&c, state, len, p->resumed + STALL_US, error);
     if (ok) {
         flush(&c);
-        ft_sender_commit(p->sender);
+        ft_sender_commit(p->sender, colo_vm_running(p->e->vm)
+                                        ? colo_vm_resumed_us(p->e->vm)
+                                        : 0);
     } else {
         colo_proxy_cancel(p->e->proxy);
     }

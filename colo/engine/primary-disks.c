@@ -298,6 +298,4 @@ void primary_watch_disks(Primary *p)
         primary_ask_checkpoint(p, "disk", "the disks are in sync again");
         p->disks.lost = FALSE;
     }
-    /* What the secondary has grows old, and output passes. */
-    colo_heartbeat_say_stale(e->heartbeat, protected && !well);
 }

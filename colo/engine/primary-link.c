@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define CONNECT_US (2 * G_USEC_PER_SEC)
-#define RETRY_MS   200
+#define RETRY_US   (200 * 1000)
 
 struct PrimaryLink {
     const ColoConfig *config;
@@ -118,6 +118,10 @@ static gboolean try_once(PrimaryLink *l, const char *hello, gsize hello_len,
     if (!up->hello) {
         goto fail;
     }
+    /* Before it is told: told, it may break and be wanted anew at once. */
+    g_mutex_lock(&l->lock);
+    l->wanted = FALSE;
+    g_mutex_unlock(&l->lock);
     colo_mailbox_tell(l->engine, COLO_MSG_LINK_UP, 0, NULL, up);
     return TRUE;
 
@@ -141,6 +145,7 @@ static gpointer link_thread(gpointer data)
 {
     PrimaryLink *l = data;
     g_autofree char *last = NULL; /* the same complaint is made once */
+    gint64 next = 0;              /* attempt */
 
     for (;;) {
         g_autofree char *hello = NULL;
@@ -148,6 +153,7 @@ static gpointer link_thread(gpointer data)
         guint32 refused = 0;
         gsize len;
         gboolean wanted, quit;
+        gint64 left = next - g_get_monotonic_time();
 
         rest(l, 0); /* what woke us so far is looked at now */
         g_mutex_lock(&l->lock);
@@ -159,25 +165,21 @@ static gpointer link_thread(gpointer data)
         if (quit) {
             return NULL;
         }
-        if (!wanted) {
-            rest(l, -1);
+        if (!wanted || left > 0) {
+            rest(l, wanted ? (int)(left / 1000) + 1 : -1);
             continue;
         }
         if (try_once(l, hello, len, &refused, &error)) {
-            g_mutex_lock(&l->lock);
-            l->wanted = FALSE;
-            g_mutex_unlock(&l->lock);
             g_clear_pointer(&last, g_free);
-            continue;
-        }
-        if (g_strcmp0(last, error->message) &&
-            !g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+        } else if (g_strcmp0(last, error->message) &&
+                   !g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
             g_free(last);
             last = g_strdup(error->message);
             colo_mailbox_tell(l->engine, COLO_MSG_LINK_FAILED, refused, last,
                               NULL);
         }
-        rest(l, RETRY_MS);
+        /* One that broke at once is no reason to hurry either. */
+        next = g_get_monotonic_time() + RETRY_US;
     }
 }
 

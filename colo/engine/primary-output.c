@@ -109,6 +109,56 @@ static void watch_grace(Primary *p)
     }
 }
 
+/* For how long its checkpoint is all that a lost host needs; -1: it remains. */
+static gint64 good_for_us(const Primary *p)
+{
+    const ColoEngine *e = p->e;
+    gint64 timeout = e->config->hb_timeout_ms * 1000;
+
+    if (e->config->fail_closed && colo_proxy_holds(e->proxy)) {
+        return -1; /* nobody has heard more */
+    }
+    switch (e->state) {
+    case COLO_STATE_SYNCING:
+    case COLO_STATE_ACTIVE:
+    case COLO_STATE_DEGRADED:
+        return primary_disks_are_well(p) ? -1 : timeout;
+    case COLO_STATE_WAITING:
+    case COLO_STATE_PAUSED:
+    case COLO_STATE_UNPROTECTED:
+        return 2 * timeout;
+    default:
+        return -1;
+    }
+}
+
+/*
+ * A lost link or disk may be the first sign of a lost host, and that host's
+ * guest has to be taken over.  So the checkpoint is called old when output
+ * passes; without a proxy, when it would.
+ */
+void primary_watch_age(Primary *p)
+{
+    ColoEngine *e = p->e;
+    gint64 good = p->session && p->epoch ? good_for_us(p) : -1;
+    gint64 now = g_get_monotonic_time();
+    gboolean old = FALSE;
+
+    p->old_at = 0;
+    if (e->state >= COLO_STATE_TAKEOVER) {
+        return; /* what was said last holds for a dead guest */
+    }
+    if (good < 0) {
+        p->aging_since = 0;
+    } else {
+        p->aging_since = p->aging_since ? p->aging_since : now;
+        old = now >= p->aging_since + good ||
+              (colo_proxy_is_wanted(e->proxy) && !colo_proxy_holds(e->proxy));
+        p->old_at = old ? 0 : p->aging_since + good;
+    }
+    colo_heartbeat_say_stale(e->heartbeat, old);
+}
+
 /*
  * Output was held for too long: one more checkpoint may help, as where they
  * are rare.  TRUE: it did not.

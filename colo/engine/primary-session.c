@@ -95,16 +95,19 @@ static void start_full_copy(Primary *p, const FtHello *hello)
                      s->peer);
 }
 
-/* FALSE: the peer is not where we thought; a full copy is needed. */
-static gboolean resume(Primary *p, const FtHello *hello)
+/* Is the peer, which says that it goes on with a session, where we are? */
+static gboolean can_resume(const Primary *p, const FtHello *hello)
+{
+    return p->session && !g_strcmp0(hello->session, p->session) &&
+           (hello->epoch == p->epoch ||
+            (hello->epoch == p->epoch + 1 && p->open));
+}
+
+static void resume(Primary *p, const FtHello *hello)
 {
     ColoEngine *e = p->e;
 
-    if (!hello->resumed || !p->session ||
-        g_strcmp0(hello->session, p->session)) {
-        return FALSE;
-    }
-    if (hello->epoch == p->epoch + 1 && p->open) {
+    if (hello->epoch == p->epoch + 1) {
         p->epoch = hello->epoch; /* its ACK was lost with the link */
         primary_release(p, p->epoch);
         ft_log_reset(p->log);
@@ -112,14 +115,12 @@ static gboolean resume(Primary *p, const FtHello *hello)
         e->status->epoch = p->epoch;
         e->status->checkpoints++;
         colo_status_unlock(e->status);
-    } else if (hello->epoch == p->epoch) {
+    } else {
         colo_proxy_cancel(e->proxy);
         ft_log_lost(p->log,
                     hello->open && hello->open_id == p->id ? hello->open_good
                                                            : 0,
                     p->dirty);
-    } else {
-        return FALSE;
     }
     p->open = FALSE;
     p->inherit = TRUE;
@@ -127,7 +128,6 @@ static gboolean resume(Primary *p, const FtHello *hello)
     colo_engine_step(e, COLO_ON_RESUME,
                      "the link to %s is back: sending what changed",
                      e->status->peer);
-    return TRUE;
 }
 
 void primary_link_up(Primary *p, ColoLinkUp *up)
@@ -157,6 +157,14 @@ void primary_link_up(Primary *p, ColoLinkUp *up)
         primary_connect(p);
         return;
     }
+    if (hello->resumed && !can_resume(p, hello)) {
+        /* It answers an INIT of before: of a guest that is gone, say. */
+        colo_log_debug("the secondary goes on with another session: asking for "
+                       "a new one");
+        forget_session(p);
+        primary_connect(p);
+        return;
+    }
     if (!(hello->codings & (1u << coding))) {
         colo_log_warn("the secondary was built without %s: sending without "
                       "compression",
@@ -169,7 +177,9 @@ void primary_link_up(Primary *p, ColoLinkUp *up)
     up->fd = -1;
     p->bytes_before = 0;
     p->pages = p->zero_pages = 0;
-    if (!resume(p, hello)) {
+    if (hello->resumed) {
+        resume(p, hello);
+    } else {
         start_full_copy(p, hello);
         primary_all_dirty(p);
         primary_send_holes(p);

@@ -10,7 +10,9 @@
 #define MAX_ROUNDS    4
 #define COPY_ROUNDS   30
 #define AHEAD_MIN_US  (100 * 1000)
+#define AHEAD_LONG_US (400 * 1000) /* the same, with long delays */
 #define AHEAD_MAX_US  (1000 * 1000)
+#define AHEAD_ROUNDS  50    /* in a delay, within these bounds */
 #define AHEAD_PAGES   256   /* fewer wait for the checkpoint */
 #define REOPEN_US     (1000 * 1000)
 #define MAX_NACKS     3
@@ -318,6 +320,15 @@ static void begin_closing(Primary *p)
     p->last_round = G_MAXSIZE;
 }
 
+/*
+ * Each round costs the guest a fault for every page that it writes after it,
+ * and what it writes again was sent in vain: with long delays there are fewer.
+ */
+static gint64 ahead_least(const Primary *p)
+{
+    return CLAMP(p->delay_us / AHEAD_ROUNDS, AHEAD_MIN_US, AHEAD_LONG_US);
+}
+
 /* Between checkpoints: send what piles up. */
 static void send_some_ahead(Primary *p, gint64 now)
 {
@@ -331,7 +342,7 @@ static void send_some_ahead(Primary *p, gint64 now)
     n = colo_bitmap_count(p->dirty);
     if (n >= AHEAD_PAGES) {
         primary_send_ahead(p);
-        p->ahead_interval = AHEAD_MIN_US;
+        p->ahead_interval = ahead_least(p);
     } else {
         p->ahead_interval = MIN(p->ahead_interval * 2, AHEAD_MAX_US);
     }
@@ -485,7 +496,17 @@ static gint64 next_wake(const Primary *p)
     if (p->stalled_at) {
         at = MIN(at, p->stalled_at);
     }
+    if (p->old_at) {
+        at = MIN(at, p->old_at);
+    }
     return at == G_MAXINT64 ? -1 : at;
+}
+
+static void watch(Primary *p)
+{
+    primary_watch_disks(p);
+    primary_watch_age(p);
+    primary_watch_proxy(p);
 }
 
 void colo_primary_run(ColoEngine *e)
@@ -518,15 +539,13 @@ void colo_primary_run(ColoEngine *e)
             lose_vm(&p, error);
         }
         take_vm_events(&p);
-        primary_watch_disks(&p);
-        primary_watch_proxy(&p);
+        watch(&p);
         while ((m = colo_mailbox_take(e->mailbox))) {
             take(&p, m);
             colo_msg_free(m);
         }
         work(&p);
-        primary_watch_disks(&p); /* what was heard while it worked */
-        primary_watch_proxy(&p);
+        watch(&p); /* what was heard while it worked */
     }
 
     primary_end_session(&p, FT_CANCEL_REQUEST,

@@ -80,6 +80,8 @@ typedef struct Primary {
 
     /* The proxy (primary-output.c) */
     gint64 pass_at;         /* when output is no longer held; 0: not decided */
+    gint64 aging_since;     /* no checkpoint is made; 0: they are */
+    gint64 old_at;          /* when the last one is too old; 0: not decided */
     gint64 stalled_at;      /* when the checkpoint asked for is late; or 0 */
     gboolean healing;       /* degraded, ready, and a checkpoint is asked for */
 
@@ -179,6 +181,12 @@ void primary_output_restart_grace(Primary *p);
 
 /* Is the next capture one of the output, too? */
 gboolean primary_output_is_captured(const Primary *p);
+
+/*
+ * Tell the secondary when its checkpoint is too old to go on from by itself.
+ * Before primary_watch_proxy(): it has to know before output passes.
+ */
+void primary_watch_age(Primary *p);
 
 /* Act on the proxy's news and on the time. */
 void primary_watch_proxy(Primary *p);

@@ -6,7 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define LOAD_TRIES 3
+/* Somebody's cont in each of so many loads in a row is no accident. */
+#define LOAD_TRIES 10
 
 /* Copy the pages in s->touched from the cache to the guest; clears them. */
 static void copy_touched(Secondary *s)
@@ -59,13 +60,19 @@ static gboolean collect(Secondary *s, GError **error)
  * Load the kept device state over RAM that is already right.  The reset
  * inside snapshot-load writes to RAM (firmware, boot tables): those pages
  * are put right again from the cache.
+ *
+ * In lockstep both guests have to see the same time: what depends on it would
+ * differ in what they send.
  */
 static gboolean load_devices(Secondary *s, GError **error)
 {
+    gint64 since = s->periodic ? 0 : s->hold->resumed_us;
+
     for (int i = 1;; i++) {
         g_autoptr(GError) e = NULL;
 
-        if (colo_vm_load(s->e->vm, s->state->data, s->state->len, &e) &&
+        if (colo_vm_load_following(s->e->vm, s->state->data, s->state->len,
+                                   since, &s->clock_us, &e) &&
             collect(s, &e)) {
             copy_touched(s);
             return TRUE;

@@ -86,12 +86,59 @@ typedef struct Secondary {
     gboolean complete;      /* there is an epoch to take over from */
     gboolean with_proxy;    /* the proxy had part in the last commit */
     gboolean stale;         /* the primary went on without us since */
+    gint64 clock_us;        /* by how much the last load moved the clocks */
     GByteArray *state;      /* device state of the last commit */
     ColoBitmap *touched;    /* pages to copy into the guest */
     gint64 reopen_at;       /* when to look for QEMU again; 0: it is there */
     gboolean fencing;
     gboolean vm_died;       /* the primary's QEMU, says its colod */
 } Secondary;
+
+/* --- secondary.c -------------------------------------------------------- */
+
+/* For how long QEMU may be silent from now on, as things are. */
+void secondary_set_patience(Secondary *s);
+
+/* Take what was committed, if anything was; FALSE: the VM is lost by that. */
+gboolean secondary_catch_up(Secondary *s);
+
+/* The VM cannot be driven any more, for this reason. */
+void secondary_lose_vm(Secondary *s, const char *why);
+
+/* --- secondary-session.c ------------------------------------------------ */
+
+/* A primary asks to be served (COLO_MSG_OFFER).  c: transfer full. */
+void secondary_offer(Secondary *s, ColoConn *c);
+
+/* End the primary's connection, if there is one, as secondary_conn_end(). */
+void secondary_end_conn(Secondary *s, FtCancel cancel, const char *text);
+void secondary_forget_session(Secondary *s);
+
+/* Its checkpoint, in the status: is there one, and is it stale? */
+void secondary_show_copy(Secondary *s);
+
+/* --- secondary-takeover.c ----------------------------------------------- */
+
+/* reason: as in COLO_EXIT; why: for the operator. */
+void secondary_take_over(Secondary *s, const char *reason, const char *why);
+
+/*
+ * A primary whose guest was heard after our checkpoint, or that ended
+ * protection in order, leaves it behind.
+ */
+void secondary_watch_age(Secondary *s);
+
+/* What happened to the primary (what), and what that means. */
+void secondary_primary_gone(Secondary *s, const char *what);
+
+/* Its QEMU died, says its colod: no fencing is needed. */
+void secondary_primary_died(Secondary *s, const char *what);
+
+/* It ended the ft mode and said why. */
+void secondary_primary_left(Secondary *s, const FtNote *note);
+
+/* The fence command has ended. */
+void secondary_fenced(Secondary *s, int status);
 
 /* --- secondary-load.c --------------------------------------------------- */
 

@@ -25,6 +25,7 @@ ColoStatus *colo_status_new(gboolean primary, const char *name)
     s->transfer = colo_histogram_new();
     s->commit = colo_histogram_new();
     s->load = colo_histogram_new();
+    s->clock_lag = colo_histogram_new();
     s->pages = colo_histogram_new();
     s->bytes = colo_histogram_new();
     return s;
@@ -51,6 +52,7 @@ void colo_status_free(ColoStatus *s)
         colo_histogram_free(s->transfer);
         colo_histogram_free(s->commit);
         colo_histogram_free(s->load);
+        colo_histogram_free(s->clock_lag);
         colo_histogram_free(s->pages);
         colo_histogram_free(s->bytes);
         g_mutex_clear(&s->lock);
@@ -188,6 +190,9 @@ JsonNode *colo_status_query(ColoStatus *s)
     json_object_set_string_member(o, "replication-mode",
                                   s->periodic ? "periodic" : "colo");
     json_object_set_int_member(o, "epoch", (gint64)s->epoch);
+    if (!s->primary) {
+        json_object_set_boolean_member(o, "stale", s->stale);
+    }
     json_object_set_string_member(o, "tracker", s->tracker ? s->tracker : "");
     json_object_set_string_member(o, "peer", s->peer ? s->peer : "");
     json_object_set_string_member(o, "heartbeat", s->heartbeat);
@@ -266,6 +271,8 @@ JsonNode *colo_status_stats(ColoStatus *s)
     json_object_set_member(o, "commit-ms",
                            colo_histogram_to_json(s->commit, 1e3));
     json_object_set_member(o, "load-ms", colo_histogram_to_json(s->load, 1e3));
+    json_object_set_member(o, "clock-lag-ms",
+                           colo_histogram_to_json(s->clock_lag, 1e3));
     json_object_set_member(o, "pages", colo_histogram_to_json(s->pages, 1));
     json_object_set_member(o, "bytes", colo_histogram_to_json(s->bytes, 1));
     json_object_set_int_member(copy, "bytes", (gint64)s->copy_done);

@@ -25,6 +25,7 @@ typedef struct ColoStatus {
     gint64 delay_ms;        /* x-checkpoint-delay */
     gboolean guest_running;
     gboolean can_take_over; /* secondary: a checkpoint is there */
+    gboolean stale;         /* and the primary's guest went on since */
     guint64 epoch;
     const char *heartbeat;  /* up, lost, none */
     guint64 hb_sent, hb_received, hb_ignored;
@@ -49,8 +50,8 @@ typedef struct ColoStatus {
     guint64 bytes_sent, pages_sent, zero_pages;
     guint64 cuts;           /* seals of the disks */
     /* microseconds, but for pages and bytes */
-    ColoHistogram *pause, *capture, *cut, *transfer, *commit, *load, *pages,
-        *bytes;
+    ColoHistogram *pause, *capture, *cut, *transfer, *commit, *load,
+        *clock_lag, *pages, *bytes;
 } ColoStatus;
 
 ColoStatus *colo_status_new(gboolean primary, const char *name);

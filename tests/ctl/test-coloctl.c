@@ -121,7 +121,9 @@ static void test_stats(void)
                  "\"stalls\":0,\"bytes-sent\":12300000,\"pages-sent\":3000,"
                  "\"zero-pages\":5,\"pause-ms\":{\"count\":3,\"p50\":1.9,"
                  "\"p90\":2.5,\"p99\":2.5,\"max\":2.5,\"mean\":2.1},"
-                 "\"load-ms\":{\"count\":0},\"full-copy\":{\"bytes\":1000000,"
+                 "\"load-ms\":{\"count\":0},\"clock-lag-ms\":{\"count\":2,"
+                 "\"p50\":11.25,\"p90\":12,\"p99\":12,\"max\":12,"
+                 "\"mean\":11.6},\"full-copy\":{\"bytes\":1000000,"
                  "\"seconds\":0.5,\"mb-s\":2},\"heartbeats\":{\"sent\":9,"
                  "\"received\":8,\"ignored\":1}}"};
     Ran r;
@@ -135,6 +137,7 @@ static void test_stats(void)
     assert_has(r.out, "9 sent, 8 received, 1 ignored\n");
     assert_has(r.out, "pause ms               3        1.90        2.50"
                       "        2.50        2.50        2.10\n");
+    assert_has(r.out, "clock lag ms           2       11.25       12.00");
     g_assert_null(strstr(r.out, "load ms"));
     ran_clear(&r);
     f.stats = NULL;

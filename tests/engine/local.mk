@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The engine on real guests.
 ENGINE_TESTS = \
+	tests/engine/test-clock \
 	tests/engine/test-faults \
 	tests/engine/test-guest-events \
 	tests/engine/test-kills \
@@ -10,6 +11,9 @@ ENGINE_TESTS = \
 check_PROGRAMS += $(ENGINE_TESTS)
 TESTS += $(ENGINE_TESTS)
 ENGINE_LIBS = librig.la $(UNIT_LIBS)
+
+tests_engine_test_clock_SOURCES = tests/engine/test-clock.c
+tests_engine_test_clock_LDADD = $(ENGINE_LIBS)
 
 tests_engine_test_faults_SOURCES = tests/engine/test-faults.c
 tests_engine_test_faults_LDADD = $(ENGINE_LIBS)

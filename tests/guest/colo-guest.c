@@ -9,8 +9,8 @@
  * first two the services of service.h are started).  colo.disk=1: the first
  * disk is mounted, and served to the network, too.
  * Commands, one a line on ttyS0: load MIB MS | fill random | idle | pace MS |
- * fsync MIB | disk off | modules NAME | run COMMAND | poweroff | reboot |
- * panic.  Each command is answered by a line.
+ * fsync MIB | disk off | modules NAME | clock | run COMMAND | poweroff |
+ * reboot | panic.  Each command is answered by a line.
  */
 #define _GNU_SOURCE
 #include "chain.h"
@@ -106,6 +106,14 @@ static void run(const char *command)
         say("run ended %d", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 }
 
+/* As an HTTP server would say it in its Date, to the microsecond. */
+static void clock_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    say("clock %lld%06ld", (long long)t.tv_sec, t.tv_nsec / 1000);
+}
+
 static void panic(void)
 {
     int fd = open("/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC);
@@ -141,6 +149,8 @@ static void command(const char *line)
         disk_umount();
     } else if (strncmp(line, "modules ", 8) == 0) {
         load_modules(line + 8);
+    } else if (strcmp(line, "clock") == 0) {
+        clock_now();
     } else if (strncmp(line, "run ", 4) == 0) {
         run(line + 4);
     } else if (strcmp(line, "poweroff") == 0) {

@@ -249,6 +249,25 @@ static void test_nbdkit_and_host(void)
     }
 }
 
+/*
+ * A lost disk is the first sign of the lost host, and the primary's colod
+ * lives long enough to hear of it: nothing has passed since, so what the
+ * secondary has is not old.
+ */
+static void test_disk_then_host(void)
+{
+    RigOptions o = {.failover = TRUE, .heartbeat_timeout_ms = 2000};
+    Rig *r = start(&o);
+
+    relay_cut(r->nbd_link, TRUE, TRUE);
+    check_said(r, &r->pri, "no checkpoint can be made", SOON_MS);
+    g_usleep(100000); /* some heartbeats */
+    proc_signal(r->pri.qemu, SIGKILL);
+    proc_signal(r->pri.colod, SIGKILL);
+    check_takeover(r);
+    check_end(r);
+}
+
 /* A new colod begins anew; the guests live. */
 static void test_colods(void)
 {
@@ -299,6 +318,26 @@ static gint64 full_copies(Rig *r)
     return n;
 }
 
+static gboolean is_stale(Side *s)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(JsonNode) node = rig_colod(s, "query-colo-status", NULL, &error);
+
+    g_assert_no_error(error);
+    return json_object_get_boolean_member(json_node_get_object(node), "stale");
+}
+
+static void wait_stale(Rig *r, Side *s)
+{
+    gint64 end = g_get_monotonic_time() + SOON_MS * G_TIME_SPAN_MILLISECOND;
+
+    while (!is_stale(s) && g_get_monotonic_time() < end) {
+        g_usleep(2000);
+    }
+    g_assert_true(is_stale(s));
+    check_said(r, s, "grows old", 0);
+}
+
 static void test_link(void)
 {
     RigOptions o = {.failover = TRUE, .qmp_timeout_ms = 5000};
@@ -310,6 +349,7 @@ static void test_link(void)
     check_detail(r, &r->pri, "no checkpoint can be made", SOON_MS);
     check_guest(r, &r->pri);
     check_state(r, &r->pri, "degraded", 0);
+    wait_stale(r, &r->sec);
     relay_mend(r->nbd_link);
     check_state(r, &r->pri, "active", SOON_MS);
     more_checkpoints(r, 3);
@@ -319,8 +359,7 @@ static void test_link(void)
 
     /* What the secondary has is old then: nobody takes over by himself. */
     relay_cut(r->nbd_link, TRUE, TRUE);
-    check_state(r, &r->pri, "degraded", SOON_MS);
-    g_usleep(100000);
+    wait_stale(r, &r->sec);
     relay_cut(r->link, TRUE, TRUE);
     proc_signal(r->pri.qemu, SIGKILL);
     proc_signal(r->pri.colod, SIGKILL);
@@ -405,6 +444,7 @@ int main(int argc, char **argv)
     g_test_add_func("/sim/disks/cancelled", test_cancelled);
     g_test_add_func("/sim/disks/nbdkit", test_nbdkit);
     g_test_add_func("/sim/disks/nbdkit-and-host", test_nbdkit_and_host);
+    g_test_add_func("/sim/disks/disk-then-host", test_disk_then_host);
     g_test_add_func("/sim/disks/colods", test_colods);
     g_test_add_func("/sim/disks/survivor", test_survivor);
     g_test_add_func("/sim/disks/link", test_link);

@@ -140,6 +140,22 @@ static void test_secondary_hangs(void)
     }
 }
 
+/*
+ * Slower than --qmp-timeout when it takes over: there is no other guest, so it
+ * is waited for.
+ */
+static void test_takeover_slow(void)
+{
+    gint64 begin;
+    Rig *r = active_rig(TRUE, 300);
+
+    rig_inject(&r->sec, "before", "job-snapshot-load", "hang", 1500);
+    begin = g_get_monotonic_time();
+    take_over(r);
+    g_assert_cmpint(g_get_monotonic_time() - begin, >=, 1500 * 1000);
+    check_end(r);
+}
+
 static void test_monitor_slow(void)
 {
     Rig *r = active_rig(FALSE, 0);
@@ -497,6 +513,7 @@ int main(int argc, char **argv)
         {"primary-hangs", test_primary_hangs},
         {"primary-dies-slowly", test_primary_dies_slowly},
         {"secondary-hangs", test_secondary_hangs},
+        {"takeover-slow", test_takeover_slow},
         {"monitor-slow", test_monitor_slow},
         {"save-fails", test_save_fails},
         {"load-fails", test_load_fails},

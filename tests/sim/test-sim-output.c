@@ -269,14 +269,21 @@ static void test_stalled(void)
 
 /* --- Graces --- */
 
-static Rig *grace_rig(const char *more, int heartbeat_ms)
+static Rig *impatient_rig(const char *more, int heartbeat_ms, gboolean failover)
 {
     g_autofree char *pri = g_strconcat("--ft-timeout 200", more, NULL);
-    RigOptions o = {.heartbeat_timeout_ms = heartbeat_ms, .colod_pri = pri};
+    RigOptions o = {.heartbeat_timeout_ms = heartbeat_ms,
+                    .failover = failover,
+                    .colod_pri = pri};
     Rig *r = start_rig(&o);
 
     r->o.colod_pri = NULL;
     return r;
+}
+
+static Rig *grace_rig(const char *more, int heartbeat_ms)
+{
+    return impatient_rig(more, heartbeat_ms, FALSE);
 }
 
 /* No pass was told for ms. */
@@ -369,6 +376,75 @@ static void test_grace_host(void)
     proc_kill(r->sec.proxy);
     check_grace(r, "unprotected");
     end(r);
+}
+
+static Rig *failover_rig(const char *more, int heartbeat_ms)
+{
+    return impatient_rig(more, heartbeat_ms, TRUE);
+}
+
+static void kill_primary(Rig *r, gboolean host)
+{
+    if (host) {
+        proc_kill(r->pri.colod);
+    }
+    proc_kill(r->pri.qemu);
+}
+
+/*
+ * A guest that was heard without a checkpoint is not taken over by itself,
+ * whatever its end is.  The secondary knows before anybody hears the guest.
+ */
+static void test_old(void)
+{
+    for (int host = 0; host < 2; host++) {
+        Rig *r = failover_rig("", HB_MS);
+        g_autoptr(JsonNode) node = NULL;
+
+        relay_cut(r->link, TRUE, FALSE);
+        check_said(r, &r->sec, "grows old", SOON_MS);
+        wait_said(r, &r->pri, "pass", 0);
+        kill_primary(r, host);
+        check_detail(r, &r->sec, "had gone on without us", SOON_MS);
+        g_usleep(HB_MS * 1000);
+        check_state(r, &r->sec, "paused", 0);
+        node = rig_colod(&r->sec, "x-colo-lost-heartbeat", NULL, NULL);
+        g_assert_nonnull(node);
+        check_state(r, &r->sec, "alone", SOON_MS);
+        check_guest(r, &r->sec);
+        end(r);
+    }
+}
+
+/* Held for as long as it takes, it is not heard: nor is a checkpoint old. */
+static void test_closed_host(void)
+{
+    Rig *r = failover_rig(" --fail-closed", HB_MS);
+
+    relay_cut(r->link, TRUE, FALSE);
+    check_said(r, &r->pri, "(--fail-closed)", SOON_MS);
+    check_held(r, 200);
+    kill_primary(r, TRUE);
+    check_state(r, &r->sec, "alone", SOON_MS);
+    wait_said(r, &r->sec, "takeover", 0);
+    end(r);
+}
+
+/* One that was not is, though the link was lost first. */
+static void test_link_first(void)
+{
+    for (int host = 0; host < 2; host++) {
+        Rig *r = failover_rig("", LONG_HB_MS);
+
+        relay_cut(r->link, TRUE, FALSE);
+        check_state(r, &r->pri, "paused", SOON_MS);
+        g_usleep(100000); /* some heartbeats */
+        kill_primary(r, host);
+        check_state(r, &r->sec, "alone", LONG_HB_MS + SOON_MS);
+        wait_said(r, &r->sec, "takeover", 0);
+        g_assert_cmpuint(said(&r->pri, "pass"), ==, 0);
+        end(r);
+    }
 }
 
 /* Said in order: at once, and not after a grace. */
@@ -470,6 +546,9 @@ int main(int argc, char **argv)
         {"grace-link", test_grace_link},
         {"grace-heartbeat", test_grace_heartbeat},
         {"grace-host", test_grace_host},
+        {"old", test_old},
+        {"link-first", test_link_first},
+        {"closed-host", test_closed_host},
         {"orderly", test_orderly},
         {"fail-closed", test_fail_closed},
         {"unblock", test_unblock},

@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { TIMES = 8, RETRY_MS = 200 };
+
 static Rig *new_rig(const char *sim_sec, const char *colod_sec)
 {
     RigOptions o = {.sim_sec = sim_sec, .colod_sec = colod_sec};
@@ -244,33 +246,48 @@ static void test_secondary_wrong(void)
     check_end(r);
 }
 
-/* It accepts us, and then it takes nothing more. */
-static void test_secondary_stops_reading(void)
+/*
+ * The next connection of the primary, taken as a secondary would; epoch: it
+ * goes on from there with a session.  Returns if the primary had asked for one.
+ */
+static gboolean next_session(int listener, guint64 epoch, int *taken)
 {
-    int listener, fd, again;
-    Rig *r = start_primary(&listener);
-    g_autofree char *payload = NULL;
+    int fd = ft_peer_accept(listener, SOON_MS);
+    g_autofree char *payload = NULL, *instance = colo_new_id();
+    g_autofree char *session = colo_new_id();
     g_autoptr(FtHello) hello = NULL;
     g_autoptr(GError) error = NULL;
     FtHello answer = {
         .version_min = FT_VERSION,
         .version_max = FT_VERSION,
         .name = (char *)"vm0",
+        .instance = instance,
+        .session = session,
         .codings = 1,
         .heartbeat_key = 77,
+        .resumed = epoch != 0,
+        .epoch = epoch,
     };
     FtHeader h;
 
-    fd = ft_peer_accept(listener, SOON_MS);
+    *taken = fd;
     g_assert_cmpint(fd, >=, 0);
     g_assert_true(ft_peer_read(fd, SOON_MS, &h, &payload));
     g_assert_cmpint(h.cmd, ==, FT_CMD_INIT);
     hello = ft_hello_get(payload, h.payload_len, &error);
     g_assert_no_error(error);
-    answer.instance = colo_new_id();
-    answer.session = colo_new_id();
     answer.description = hello->description;
     g_assert_true(ft_peer_send_hello(fd, &answer));
+    return hello->session != NULL;
+}
+
+/* It accepts us, and then it takes nothing more. */
+static void test_secondary_stops_reading(void)
+{
+    int listener, fd, again;
+    Rig *r = start_primary(&listener);
+
+    g_assert_false(next_session(listener, 0, &fd));
     check_state(r, &r->pri, "syncing", SOON_MS);
     check_guest(r, &r->pri);
     /* Given up, and tried anew. */
@@ -281,8 +298,41 @@ static void test_secondary_stops_reading(void)
     close(again);
     close(fd);
     close(listener);
-    g_free(answer.instance);
-    g_free(answer.session);
+    check_end(r);
+}
+
+/* However fast it hangs up, it is tried again, but not all the time. */
+static void test_secondary_hangs_up(void)
+{
+    gint64 begin = g_get_monotonic_time();
+    int listener, fd;
+    Rig *r = start_primary(&listener);
+
+    for (int i = 0; i < TIMES; i++) {
+        next_session(listener, 0, &fd);
+        close(fd);
+    }
+    g_assert_cmpint(g_get_monotonic_time() - begin, >=,
+                    (TIMES - 1) * RETRY_MS * G_TIME_SPAN_MILLISECOND);
+    check_guest(r, &r->pri);
+    close(listener);
+    check_end(r);
+}
+
+/* It goes on with a session that is not the primary's: a new one is begun. */
+static void test_other_session(void)
+{
+    int listener, fd, again;
+    Rig *r = start_primary(&listener);
+
+    g_assert_false(next_session(listener, 5, &fd));
+    g_assert_true(ft_peer_is_closed(fd, SOON_MS));
+    g_assert_false(next_session(listener, 0, &again));
+    check_state(r, &r->pri, "syncing", SOON_MS);
+    check_guest(r, &r->pri);
+    close(again);
+    close(fd);
+    close(listener);
     check_end(r);
 }
 
@@ -451,6 +501,8 @@ int main(int argc, char **argv)
     g_test_add_func("/sim/peers/secondary-wrong", test_secondary_wrong);
     g_test_add_func("/sim/peers/secondary-stops-reading",
                     test_secondary_stops_reading);
+    g_test_add_func("/sim/peers/secondary-hangs-up", test_secondary_hangs_up);
+    g_test_add_func("/sim/peers/other-session", test_other_session);
     g_test_add_func("/sim/peers/other-machine", test_other_machine);
     g_test_add_func("/sim/peers/second-primary", test_second_primary);
     g_test_add_func("/sim/peers/taken", test_taken);

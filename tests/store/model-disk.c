@@ -289,6 +289,24 @@ static void mix(const char *live, const char *shadow, Model *m)
         live, out, (gssize)len, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
 }
 
+/* Of a state that was synced and then given its name: one name or the other. */
+static void lose_rename(const char *live, const char *shadow, Model *m)
+{
+    g_autofree char *a = g_build_filename(live, STORE_STATE_NAME, NULL);
+    g_autofree char *b = g_build_filename(shadow, STORE_STATE_NAME, NULL);
+    g_autofree char *a_new = g_strconcat(a, ".new", NULL);
+    g_autofree char *b_new = g_strconcat(b, ".new", NULL);
+
+    if (g_file_test(a, G_FILE_TEST_EXISTS) &&
+        !g_file_test(b, G_FILE_TEST_EXISTS) &&
+        g_file_test(b_new, G_FILE_TEST_EXISTS)) {
+        gboolean lost = model_random(m, 2);
+
+        g_assert_cmpint(
+            lost ? g_rename(a, a_new) : g_rename(b_new, b), ==, 0);
+    }
+}
+
 void disk_power_loss(const char *live, const char *shadow, Model *m)
 {
     const char *dirs[] = {live, shadow};
@@ -296,6 +314,7 @@ void disk_power_loss(const char *live, const char *shadow, Model *m)
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_autoptr(GList) sorted = NULL;
 
+    lose_rename(live, shadow, m);
     for (guint i = 0; i < G_N_ELEMENTS(dirs); i++) {
         g_autoptr(GDir) d = g_dir_open(dirs[i], 0, NULL);
         const char *name;
