@@ -86,6 +86,8 @@ void model_fresh(Model *m, const guint8 *image);
 void disk_shadow(const char *live, const char *shadow);
 /* The process dies in the calls-th write or sync from now on. */
 void disk_die_after(guint calls);
+/* Syncs of other threads than the first take up to us. */
+void disk_is_slow(guint us);
 /* live becomes what may be found afterwards. */
 void disk_power_loss(const char *live, const char *shadow, Model *rng);
 void disk_copy_all(const char *from, const char *to);

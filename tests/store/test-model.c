@@ -21,6 +21,7 @@ enum {
     OPS = 20000,
     OPS_SANITIZED = 6000,
     CALLS_TO_CRASH = 400,
+    SLOW_US = 20 * 1000,
     EXIT_MERGED = 3, /* a promoted store has become a plain image */
     MAX_BEHIND = 20, /* epochs that are not loaded */
 };
@@ -270,6 +271,7 @@ static void child(Test *t)
     store_sync_ms = model_random(m, 3);
     store_merge_ms = model_random(m, 3);
     disk_shadow(t->live, t->shadow);
+    disk_is_slow(model_random(m, 2) ? SLOW_US : 0);
     disk_die_after(1 + model_random(m, CALLS_TO_CRASH));
     colo_store_options_default(&o);
     o.base = t->base;
