@@ -3,14 +3,16 @@
  * Traffic that costs as little as possible, so that the path is measured and
  * not its ends.  Two servers that get the same packets send the same.
  *
- *   net-traffic serve               TCP: pages of a file without end;
- *                                   UDP: as many packets as asked for
+ *   net-traffic serve [CONGESTION]  TCP: pages of a file without end, with
+ *                                   that congestion control; UDP: as many
+ *                                   packets as asked for
  *   net-traffic stream ADDRESS SECONDS FLOWS    prints bytes per second
  *   net-traffic packets ADDRESS SECONDS FLOWS   prints packets per second
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -149,13 +151,18 @@ static void send_batches(int fd)
     }
 }
 
-static void serve(void)
+static void serve(const char *congestion)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(PORT)};
     int tcp = new_socket(SOCK_STREAM), udp = new_socket(SOCK_DGRAM);
     int poller = epoll_create1(EPOLL_CLOEXEC), file = new_file();
     struct epoll_event events[FLOWS_MAX];
 
+    if (congestion &&
+        setsockopt(tcp, IPPROTO_TCP, TCP_CONGESTION, congestion,
+                   (socklen_t)strlen(congestion)) < 0) {
+        fail(congestion);
+    }
     if (file < 0 || poller < 0 ||
         bind(tcp, (struct sockaddr *)&a, sizeof(a)) < 0 ||
         bind(udp, (struct sockaddr *)&a, sizeof(a)) < 0 ||
@@ -309,12 +316,12 @@ int main(int argc, char **argv)
     double seconds = argc > 3 ? atof(argv[3]) : 0;
     int n = argc > 4 ? atoi(argv[4]) : 0;
 
-    if (argc == 2 && !strcmp(argv[1], "serve")) {
-        serve();
+    if (argc > 1 && argc < 4 && !strcmp(argv[1], "serve")) {
+        serve(argv[2]);
     }
     if (argc != 5 || (!packets && strcmp(argv[1], "stream")) || seconds <= 0 ||
         n < 1 || n > FLOWS_MAX) {
-        fprintf(stderr, "usage: net-traffic serve | "
+        fprintf(stderr, "usage: net-traffic serve [CONGESTION] | "
                         "stream|packets ADDRESS SECONDS FLOWS\n");
         return 2;
     }
