@@ -30,6 +30,7 @@ struct ColoQmpClient {
     pid_t peer_pid;
     ColoQmpEventFunc on_event;
     ColoQmpReplyFunc on_reply;
+    ColoQmpDeadlineFunc later;
     gpointer user_data;
 
     ColoQmpLines in;
@@ -366,6 +367,18 @@ static JsonNode *reply_value(JsonNode *root, GError **error)
     return NULL;
 }
 
+/* As pump(); FALSE: the deadline has passed, and there is no later one. */
+static gboolean pump_or_later(ColoQmpClient *c, gint64 *deadline_us)
+{
+    if (pump(c, *deadline_us)) {
+        return TRUE;
+    }
+    if (c->later) {
+        *deadline_us = c->later(c->user_data);
+    }
+    return g_get_monotonic_time() < *deadline_us;
+}
+
 JsonNode *colo_qmp_client_wait(ColoQmpClient *c, guint64 id, gint64 deadline_us,
                                GError **error)
 {
@@ -383,7 +396,7 @@ JsonNode *colo_qmp_client_wait(ColoQmpClient *c, guint64 id, gint64 deadline_us,
                              "it did not answer a command in time");
             break;
         }
-        in_time = pump(c, deadline_us);
+        in_time = pump_or_later(c, &deadline_us);
     }
     if (!value || value == ignored) {
         if (usable(c, error)) {
@@ -429,6 +442,12 @@ void colo_qmp_client_set_reply_func(ColoQmpClient *c, ColoQmpReplyFunc on_reply)
     c->on_reply = on_reply;
 }
 
+void colo_qmp_client_set_deadline_func(ColoQmpClient *c,
+                                       ColoQmpDeadlineFunc later)
+{
+    c->later = later;
+}
+
 int colo_qmp_client_fd(ColoQmpClient *c)
 {
     return c->fd;
@@ -452,7 +471,7 @@ gboolean colo_qmp_client_wait_any(ColoQmpClient *c, gint64 deadline_us,
                         "QMP server %s: no event in time", c->path);
             return FALSE;
         }
-        in_time = pump(c, deadline_us);
+        in_time = pump_or_later(c, &deadline_us);
     }
     return c->processed != before || usable(c, error);
 }

@@ -48,7 +48,6 @@ void secondary_take_over(Secondary *s, const char *reason, const char *why)
     /* In periodic mode the device state is loaded after this. */
     colo_run_state_set(e->run, COLO_RUN_LOADING, s->periodic);
     colo_run_state_set(e->run, COLO_RUN_TAKEN_OVER, TRUE);
-    secondary_set_patience(s);
     if (!secondary_promote_disks(s, &error) ||
         !secondary_run_guest(s, &error)) {
         secondary_lose_vm(s, error->message);
@@ -64,7 +63,7 @@ void secondary_take_over(Secondary *s, const char *reason, const char *why)
     colo_engine_step(e, COLO_ON_TAKEN_OVER,
                      "took over from checkpoint %" G_GUINT64_FORMAT
                      ": the guest runs here, alone", s->hold->epoch);
-    colo_vm_set_timeout(e->vm, e->config->qmp_timeout_ms * 1000);
+    colo_vm_set_patience(e->vm, NULL, NULL);
     /* Nothing is received any more: give the copy's memory back. */
     g_clear_pointer(&s->hold, ft_hold_free);
     s->complete = FALSE;

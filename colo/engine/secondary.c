@@ -9,6 +9,25 @@
 
 /* --- The VM -------------------------------------------------------------- */
 
+/*
+ * A QEMU that is silent for --qmp-timeout is given up, so that the primary does
+ * not wait for it.  When there is no primary, all would be lost with it: QEMU
+ * brings its disks' caches to disk before it loads, and a disk that has much to
+ * write just then takes seconds for that.  The primary may be lost while we
+ * wait.
+ */
+static gint64 patience(gpointer user)
+{
+    const Secondary *s = user;
+    const ColoEngine *e = s->e;
+    gboolean needed =
+        s->complete || (s->hold && ft_hold_is_committed(s->hold));
+    gboolean alone = e->state == COLO_STATE_TAKEOVER || !s->conn ||
+                     s->vm_died || colo_heartbeat_is_lost(e->heartbeat);
+
+    return needed && alone ? LAST_US : 0;
+}
+
 static gboolean open_vm(Secondary *s, gint64 timeout_us, GError **error)
 {
     ColoEngine *e = s->e;
@@ -20,6 +39,7 @@ static gboolean open_vm(Secondary *s, gint64 timeout_us, GError **error)
     if (colo_run_state_get(e->run, COLO_RUN_TAKEN_OVER)) {
         return TRUE; /* it is nobody's secondary any more */
     }
+    colo_vm_set_patience(e->vm, patience, s);
     if (colo_vm_running(e->vm)) {
         colo_log_warn("the secondary's guest was running: stopping it");
     }
@@ -98,24 +118,6 @@ static void emit_checkpoint(Secondary *s, gint64 load_us)
     colo_qmp_server_emit(s->e->control, "COLO_CHECKPOINT", data);
 }
 
-/*
- * A QEMU that is silent for --qmp-timeout is given up, so that the primary does
- * not wait for it.  When there is no primary, all would be lost with it: QEMU
- * brings its disks' caches to disk before it loads, and a disk that has much to
- * write just then takes seconds for that.
- */
-void secondary_set_patience(Secondary *s)
-{
-    ColoEngine *e = s->e;
-    gint64 us = e->config->qmp_timeout_ms * 1000;
-
-    if (e->state == COLO_STATE_TAKEOVER || !s->conn || s->vm_died ||
-        colo_heartbeat_is_lost(e->heartbeat)) {
-        us = MAX(us, LAST_US);
-    }
-    colo_vm_set_timeout(e->vm, us);
-}
-
 gboolean secondary_catch_up(Secondary *s)
 {
     ColoEngine *e = s->e;
@@ -130,7 +132,6 @@ gboolean secondary_catch_up(Secondary *s)
     }
     epoch = s->hold->epoch;
     pages = s->hold->committed_pages;
-    secondary_set_patience(s);
     if (!secondary_take_commit(s, &error)) {
         colo_log_error("cannot load checkpoint %" G_GUINT64_FORMAT ": %s",
                        epoch, error->message);

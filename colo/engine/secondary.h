@@ -96,9 +96,6 @@ typedef struct Secondary {
 
 /* --- secondary.c -------------------------------------------------------- */
 
-/* For how long QEMU may be silent from now on, as things are. */
-void secondary_set_patience(Secondary *s);
-
 /* Take what was committed, if anything was; FALSE: the VM is lost by that. */
 gboolean secondary_catch_up(Secondary *s);
 

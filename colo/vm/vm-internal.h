@@ -42,6 +42,9 @@ struct ColoVm {
     ColoQmpClient *qmp;
     char *qmp_path;
     gint64 timeout_us;
+    ColoVmPatienceFunc patience;
+    gpointer patience_data;
+    gint64 asked_us; /* when the present wait began */
     ColoVmEventFunc on_event;
     gpointer user_data;
     ColoVmHookFunc hook;
@@ -101,7 +104,7 @@ struct ColoVm {
 /* --- vm.c: calls to QEMU --- */
 
 /* The deadline for something that starts now. */
-gint64 colo_vm_deadline(const ColoVm *vm);
+gint64 colo_vm_deadline(ColoVm *vm);
 
 /* Turn the QMP client's error (consumed) into ours. */
 void colo_vm_take_error(ColoVm *vm, GError *qmp_error, const char *what,

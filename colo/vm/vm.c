@@ -126,14 +126,31 @@ static void on_reply(guint64 id, JsonNode *value, gpointer user_data)
     }
 }
 
-void colo_vm_set_timeout(ColoVm *vm, gint64 timeout_us)
+void colo_vm_set_patience(ColoVm *vm, ColoVmPatienceFunc patience,
+                          gpointer user_data)
 {
-    vm->timeout_us = timeout_us;
+    vm->patience = patience;
+    vm->patience_data = user_data;
 }
 
-gint64 colo_vm_deadline(const ColoVm *vm)
+static gint64 patience(const ColoVm *vm)
 {
-    return g_get_monotonic_time() + vm->timeout_us;
+    gint64 us = vm->patience ? vm->patience(vm->patience_data) : 0;
+
+    return MAX(us, vm->timeout_us);
+}
+
+static gint64 later_deadline(gpointer user_data)
+{
+    const ColoVm *vm = user_data;
+
+    return vm->asked_us + patience(vm);
+}
+
+gint64 colo_vm_deadline(ColoVm *vm)
+{
+    vm->asked_us = g_get_monotonic_time();
+    return later_deadline(vm);
 }
 
 void colo_vm_take_error(ColoVm *vm, GError *qmp_error, const char *what,
@@ -145,7 +162,7 @@ void colo_vm_take_error(ColoVm *vm, GError *qmp_error, const char *what,
         g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_HUNG,
                     "QEMU at %s did not answer for %" G_GINT64_FORMAT
                     " ms (%s): it hangs, or --qmp-timeout is too short",
-                    vm->qmp_path, vm->timeout_us / 1000, what);
+                    vm->qmp_path, patience(vm) / 1000, what);
     } else if (g_error_matches(e, COLO_QMP_ERROR, COLO_QMP_ERROR_CLOSED) ||
                g_error_matches(e, COLO_QMP_ERROR, COLO_QMP_ERROR_PROTOCOL)) {
         g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_GONE,
@@ -404,6 +421,7 @@ ColoVm *colo_vm_open(const ColoVmOptions *options, GError **error)
         g_error_free(e);
         return NULL;
     }
+    colo_qmp_client_set_deadline_func(vm->qmp, later_deadline);
     colo_qmp_client_set_reply_func(vm->qmp, on_reply);
     if (!read_version(vm, error) || !read_machine(vm, error) ||
         !colo_vm_ram_find(vm, error) || !colo_vm_check_protectable(vm, error) ||

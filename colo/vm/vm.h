@@ -86,8 +86,15 @@ const char *colo_vm_shutdown_reason(const ColoVm *vm);
  */
 gboolean colo_vm_check_alive(ColoVm *vm, GError **error);
 
-/* From the next command on another timeout than --qmp-timeout, in us. */
-void colo_vm_set_timeout(ColoVm *vm, gint64 timeout_us);
+/*
+ * For how long QEMU may be silent now, in us; --qmp-timeout at least.  Asked
+ * for each command, and once more when that time is over: more may depend on
+ * the answer by then.  NULL: --qmp-timeout.  Called from inside colo_vm_*();
+ * must not call back.
+ */
+typedef gint64 (*ColoVmPatienceFunc)(gpointer user_data);
+void colo_vm_set_patience(ColoVm *vm, ColoVmPatienceFunc patience,
+                          gpointer user_data);
 
 /* Is the guest running, as far as the events read so far say? */
 gboolean colo_vm_running(const ColoVm *vm);

@@ -132,6 +132,16 @@ int colo_qmp_client_fd(ColoQmpClient *c);
 gboolean colo_qmp_client_dispatch(ColoQmpClient *c, GError **error);
 
 /*
+ * A wait whose deadline has passed asks for a later one, in case something
+ * has changed meanwhile; it ends if what is returned has passed, too.  Called
+ * from inside the wait, with the data of the event function; must not call
+ * back.
+ */
+typedef gint64 (*ColoQmpDeadlineFunc)(gpointer user_data);
+void colo_qmp_client_set_deadline_func(ColoQmpClient *c,
+                                       ColoQmpDeadlineFunc later);
+
+/*
  * Block until at least one event or reply was processed, or deadline_us:
  * FALSE with COLO_QMP_ERROR_TIMEOUT does not break the connection here.
  */

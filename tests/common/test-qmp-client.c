@@ -246,6 +246,44 @@ static void test_bad(gconstpointer data)
     tear_down(&f, NULL);
 }
 
+static gint64 later_us;
+static guint asked_for_later;
+
+static gint64 later(gpointer user_data)
+{
+    asked_for_later++;
+    return later_us;
+}
+
+/* Whoever waits may get more time when the deadline has passed. */
+static void test_later(Fixture *f, gconstpointer unused)
+{
+    static const RawStep steps[] = {
+        RAW_NEGOTIATE,
+        {RAW_HOLD},
+        {RAW_END},
+    };
+    RawServer *s = raw_server_start(f->path, steps);
+    g_autoptr(ColoQmpClient) c = must_connect(f);
+    g_autoptr(GError) error = NULL;
+
+    colo_qmp_client_set_deadline_func(c, later);
+    later_us = in(60000);
+    g_assert_false(colo_qmp_client_wait_any(c, in(10000), &error));
+    g_assert_error(error, COLO_QMP_ERROR, COLO_QMP_ERROR_TIMEOUT);
+    g_clear_error(&error);
+    g_assert_cmpint(g_get_monotonic_time(), >=, later_us);
+    g_assert_cmpuint(asked_for_later, ==, 2); /* the second time in vain */
+
+    later_us = in(60000);
+    g_assert_null(colo_qmp_client_call(c, "x", NULL, 10000, &error));
+    g_assert_error(error, COLO_QMP_ERROR, COLO_QMP_ERROR_TIMEOUT);
+    g_assert_cmpint(g_get_monotonic_time(), >=, later_us);
+    g_assert_cmpuint(asked_for_later, ==, 4);
+    raw_server_release(s);
+    raw_server_join(s);
+}
+
 /* A stream of events does not carry a call past its deadline. */
 static void test_flood(Fixture *f, gconstpointer unused)
 {
@@ -297,6 +335,7 @@ int main(int argc, char **argv)
     ADD("call", test_call);
     ADD("pipeline", test_pipeline);
     ADD("timeout", test_timeout);
+    ADD("later", test_later);
     ADD("flood", test_flood);
     ADD("no-greeting", test_no_greeting);
     ADD("nobody", test_nobody);

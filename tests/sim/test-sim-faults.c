@@ -481,6 +481,26 @@ static void test_lost_while_loading(void)
     }
 }
 
+/* QEMU was given --qmp-timeout when the primary was there; it dies since. */
+static void test_lost_while_loading_slowly(void)
+{
+    RigOptions o = {.failover = TRUE, .qmp_timeout_ms = 2000};
+    Rig *r = rig_new(&o);
+    gint64 begin;
+
+    rig_start(r);
+    check_active(r);
+    begin = g_get_monotonic_time();
+    inject(r, &r->sec, "before", "job-snapshot-load", "hang", 3500);
+    relay_cut(r->link, TRUE, TRUE);
+    proc_kill(r->pri.qemu);
+    proc_kill(r->pri.colod);
+    check_state(r, &r->sec, "alone", SOON_MS);
+    g_assert_cmpint(g_get_monotonic_time() - begin, >=, 3500 * 1000);
+    check_guest(r, &r->sec);
+    check_end(r);
+}
+
 /* The fence says no: nobody takes over; the operator still can. */
 static void test_fence_fails(void)
 {
@@ -528,6 +548,7 @@ int main(int argc, char **argv)
         {"killed-in-capture", test_killed_in_capture},
         {"quit", test_quit},
         {"lost-while-loading", test_lost_while_loading},
+        {"lost-while-loading-slowly", test_lost_while_loading_slowly},
         {"fence-fails", test_fence_fails},
     };
     int status;
