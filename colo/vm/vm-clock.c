@@ -2,21 +2,30 @@
 /* How far a loaded guest's clocks are moved forward. */
 #include "colo/vm/vm-clock.h"
 
-/*
- * Both clocks are not read at quite the same moment; in a time as long as
- * this that makes no difference.
- */
-#define LEAST_NS  (10 * 1000 * 1000)
 /* Of a TSC, in ticks each ns; what else is found is none. */
 #define LEAST_RATE 0.1
 #define MOST_RATE  10.0
+/* Rates of a shorter time are not exact. */
+#define LEAST_NS   (10 * 1000 * 1000)
 
 #define MORE_US    (5 * 1000) /* than the median, at most */
 
 void colo_vm_clock_forget(ColoVmClock *c)
 {
     c->known = FALSE;
-    c->rate = 0;
+    c->n_rates = 0;
+}
+
+static void sort(gint64 *sorted, const gint64 *values, guint n)
+{
+    for (guint i = 0; i < n; i++) {
+        guint at = i;
+
+        for (; at && sorted[at - 1] > values[i]; at--) {
+            sorted[at] = sorted[at - 1];
+        }
+        sorted[at] = values[i];
+    }
 }
 
 /* The states are one guest's, the newest one t. */
@@ -28,18 +37,32 @@ static void learn_rate(ColoVmClock *c, const ColoVmTimer *t)
         if (__builtin_sub_overflow(t->clock, c->last.clock, &ns) ||
             __builtin_sub_overflow(t->ticks, c->last.ticks, &ticks) ||
             ns < 0) {
-            c->rate = 0; /* it was set back: begin anew */
+            c->n_rates = 0; /* it was set back: begin anew */
         } else if (ns < LEAST_NS) {
             return; /* perhaps the same state once more */
         } else {
-            c->rate = (double)ticks / (double)ns;
-            if (!(c->rate >= LEAST_RATE && c->rate <= MOST_RATE)) {
-                c->rate = 0;
+            double rate = (double)ticks / (double)ns;
+
+            if (rate >= LEAST_RATE && rate <= MOST_RATE) {
+                c->rates[c->n_rates++ % COLO_VM_CLOCK_RATES] =
+                    (gint64)(rate * 1e9);
+            } else {
+                c->n_rates = 0;
             }
         }
     }
     c->last = *t;
     c->known = TRUE;
+}
+
+/* The TSC's ticks in us */
+static gint64 ticks_in(const ColoVmClock *c, gint64 us)
+{
+    guint n = MIN(c->n_rates, COLO_VM_CLOCK_RATES);
+    gint64 sorted[COLO_VM_CLOCK_RATES];
+
+    sort(sorted, c->rates, n);
+    return (gint64)((double)us * (double)sorted[(n - 1) / 2] / 1e6);
 }
 
 /*
@@ -54,14 +77,7 @@ static gint64 load_us(const ColoVmClock *c)
     if (!n) {
         return 0;
     }
-    for (guint i = 0; i < n; i++) {
-        guint at = i;
-
-        for (; at && sorted[at - 1] > c->loads[i]; at--) {
-            sorted[at] = sorted[at - 1];
-        }
-        sorted[at] = c->loads[i];
-    }
+    sort(sorted, c->loads, n);
     return MIN(sorted[(n - 1) * 3 / 4], sorted[(n - 1) / 2] + MORE_US);
 }
 
@@ -78,11 +94,9 @@ gint64 colo_vm_clock_move(ColoVmClock *c, ColoVmTimer *t, gint64 since_us,
     c->expected_us = now_us + load_us(c);
     us = c->expected_us - since_us;
     if (!since_us || since_us > now_us || us > COLO_VM_CLOCK_MAX_US ||
-        c->rate <= 0 ||
+        !c->n_rates ||
         __builtin_add_overflow(t->clock, us * 1000, &moved.clock) ||
-        __builtin_add_overflow(t->ticks,
-                               (gint64)((double)us * 1000 * c->rate),
-                               &moved.ticks)) {
+        __builtin_add_overflow(t->ticks, ticks_in(c, us), &moved.ticks)) {
         return 0;
     }
     c->moved = TRUE;

@@ -12,7 +12,8 @@
  *
  * The virtual clock is moved by that time, the TSC by the ticks that the other
  * guest's made in it.  How many follows from two states of that guest, in
- * which both clocks were read at the same moment.
+ * which both clocks were read at the same moment; or nearly: a QEMU that loses
+ * its processor between the two is ms off, so the median of some counts.
  *
  * Pure computation; times are of this host's monotonic clock, in us.
  */
@@ -22,6 +23,7 @@
 #include "colo/vm/vm-timer.h"
 
 #define COLO_VM_CLOCK_LOADS 8 /* the last ones, of which most count */
+#define COLO_VM_CLOCK_RATES 9 /* the last ones */
 
 /* Further than this they are never moved: something is wrong. */
 #define COLO_VM_CLOCK_MAX_US G_USEC_PER_SEC
@@ -29,7 +31,9 @@
 typedef struct ColoVmClock {
     ColoVmTimer last;       /* of the last state */
     gboolean known;         /* there is one */
-    double rate;            /* the TSC's ticks in a ns; 0: not known */
+    gint64 rates[COLO_VM_CLOCK_RATES]; /* the TSC's ticks in a second, from
+                                          each state to the next */
+    guint n_rates;          /* so far; 0: not known */
     gint64 loads[COLO_VM_CLOCK_LOADS]; /* us from the image to the run, but
                                           for the wait */
     guint n_loads;          /* so far */

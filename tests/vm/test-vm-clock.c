@@ -148,6 +148,28 @@ static void test_move(void)
     g_assert_cmpint(colo_vm_clock_move(&c, &t, now - MS, now), >, 0);
 }
 
+/* QEMU lost its processor between the two clocks, when it stopped or ran on. */
+static void test_not_at_once(void)
+{
+    gint64 now = A_LONG_TIME, lost = 0;
+    ColoVmClock c = {0};
+
+    for (guint i = 0; i < 30; i++) {
+        ColoVmTimer was, t = at(1000 + 50 * i);
+        gint64 us;
+
+        if (i == 4 || i == 13 || i == 22) {
+            lost += (i == 13 ? -14 : 14) * MS_NS;
+        }
+        t.clock += lost;
+        was = t;
+        now += 50 * MS;
+        us = colo_vm_clock_move(&c, &t, now - MS, now);
+        g_assert_cmpint(us, ==, i ? MS : 0);
+        g_assert_cmpint(t.ticks - was.ticks, ==, us * 2500);
+    }
+}
+
 /* What cannot be right moves nothing. */
 static void test_nonsense(void)
 {
@@ -235,6 +257,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vm/clock/refused", test_refused);
     g_test_add_func("/vm/clock/put", test_put);
     g_test_add_func("/vm/clock/move", test_move);
+    g_test_add_func("/vm/clock/not-at-once", test_not_at_once);
     g_test_add_func("/vm/clock/nonsense", test_nonsense);
     g_test_add_func("/vm/clock/loads", test_loads);
     return g_test_run();
