@@ -15,6 +15,7 @@
 
 #define CHECKPOINTS 9
 #define QUESTIONS   20
+#define TRIES       3u
 
 /* A guest's clock, as minus the host's, known up to the way there and back. */
 typedef struct Reading {
@@ -160,7 +161,7 @@ static void drop_word(Rig *r, const char *word)
 }
 
 /* No complaint of the kernel's about its clocks, nor about what hangs. */
-static void expect_content(RigSide *s)
+static gboolean is_content(const RigSide *s)
 {
     static const char *const complaints[] = {"skew is too large", "stall",
                                              "BUG:"};
@@ -169,23 +170,22 @@ static void expect_content(RigSide *s)
     g_assert_true(g_file_get_contents(s->console, &text, NULL, NULL));
     for (guint i = 0; i < G_N_ELEMENTS(complaints); i++) {
         if (strstr(text, complaints[i])) {
-            g_error("%s's guest complains: %s", s->name,
-                    strstr(text, complaints[i]));
+            g_test_message("%s's guest complains: %.300s", s->name,
+                           strstr(text, complaints[i]));
+            return FALSE;
         }
     }
+    return TRUE;
 }
 
-/*
- * The kernel's watchdog compares the TSC with the HPET, which goes by the
- * virtual clock, twice a second: both are moved alike.
- */
-static void watchdog(void)
+static gboolean watchdogs_are_content(void)
 {
     RigOptions o = {.linux_guest = TRUE,
                     .append = "colo.chain=0",
                     .delay_ms = 50,
                     .failover = TRUE};
     Rig *r = rig_new(&o);
+    gboolean content;
 
     drop_word(r, "tsc=reliable");
     drop_word(r, "quiet");
@@ -202,9 +202,28 @@ static void watchdog(void)
     rig_power_cut(&r->pri);
     rig_wait_state(&r->sec, "alone", RIG_PATIENCE_S);
     rig_type(&r->sec, "run sleep 2", "run ended 0", RIG_PATIENCE_S);
-    expect_content(&r->pri);
-    expect_content(&r->sec);
+    content = is_content(&r->pri) && is_content(&r->sec);
     rig_free(r);
+    return content;
+}
+
+/*
+ * The kernel's watchdog compares the TSC with the HPET, which goes by the
+ * virtual clock, twice a second: both are moved alike.
+ *
+ * QEMU reads one after the other whenever it stops and resumes a guest; on a
+ * busy machine it may lose its processor between them, and then even the
+ * primary's guest complains, whose clocks nobody moves.  Rarely, though: were
+ * they not moved alike, it would be each time.
+ */
+static void watchdog(void)
+{
+    for (guint i = 0; i < TRIES; i++) {
+        if (watchdogs_are_content()) {
+            return;
+        }
+    }
+    g_error("%u times in a row a guest's watchdog complained", TRIES);
 }
 
 int main(int argc, char **argv)
