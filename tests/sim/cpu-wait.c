@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* -1: the thread has ended. */
 static gint64 waited_ns(pid_t pid, int tid)
@@ -61,4 +62,17 @@ gint64 cpu_wait_us(const CpuWait *begin)
         sum += now.thread[i].ns - before;
     }
     return sum / 1000;
+}
+
+gint64 cpu_stolen_us(void)
+{
+    g_autofree char *text = NULL;
+    long long stolen;
+
+    /* user, nice, system, idle, iowait, irq, softirq, steal: proc(5) */
+    return g_file_get_contents("/proc/stat", &text, NULL, NULL) &&
+                   sscanf(text, "cpu %*d %*d %*d %*d %*d %*d %*d %lld",
+                          &stolen) == 1
+               ? stolen * (G_USEC_PER_SEC / sysconf(_SC_CLK_TCK))
+               : 0;
 }

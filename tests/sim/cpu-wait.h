@@ -30,4 +30,10 @@ gboolean cpu_wait_begin(CpuWait *w, pid_t pid);
  */
 gint64 cpu_wait_us(const CpuWait *begin);
 
+/*
+ * What a hypervisor has taken from this machine's processors so far, in
+ * microseconds, by whole ticks; the scheduler does not count it as waiting.
+ */
+gint64 cpu_stolen_us(void);
+
 #endif

@@ -21,6 +21,7 @@ struct Watch {
     /* The thread's own: */
     ColoQmpClient *client;
     CpuWait ours, theirs; /* when the question was asked */
+    gint64 stolen_us;
 
     GMutex lock; /* guards all below */
     GCond changed;
@@ -94,7 +95,8 @@ static void took(Watch *w, gint64 us)
         gint64 theirs = cpu_wait_us(&w->theirs);
 
         /* A colod that ended after its answer took its record along. */
-        us = theirs < 0 ? 0 : us - theirs - cpu_wait_us(&w->ours);
+        us = theirs < 0 ? 0 : us - theirs - cpu_wait_us(&w->ours) -
+                                  (cpu_stolen_us() - w->stolen_us);
     }
     g_mutex_lock(&w->lock);
     w->worst_us = MAX(w->worst_us, us);
@@ -119,8 +121,12 @@ static gboolean ask(Watch *w)
     gboolean known = cpu_wait_begin(&w->ours, getpid()) &&
                      cpu_wait_begin(&w->theirs,
                                     colo_qmp_client_peer_pid(w->client));
-    gint64 start = g_get_monotonic_time();
-    g_autoptr(JsonNode) node = colo_qmp_client_call(
+    gint64 start;
+    g_autoptr(JsonNode) node = NULL;
+
+    w->stolen_us = cpu_stolen_us();
+    start = g_get_monotonic_time();
+    node = colo_qmp_client_call(
         w->client, "query-colo-status", NULL, ANSWER_US, &error);
 
     if (!node) {
