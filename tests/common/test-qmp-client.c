@@ -141,14 +141,16 @@ static void test_pipeline(Fixture *f, gconstpointer unused)
     raw_server_join(s);
 }
 
+/* It greets, and then it says nothing. */
+static const RawStep silent[] = {
+    RAW_NEGOTIATE,
+    {RAW_HOLD},
+    {RAW_END},
+};
+
 static void test_timeout(Fixture *f, gconstpointer unused)
 {
-    static const RawStep steps[] = {
-        RAW_NEGOTIATE,
-        {RAW_HOLD},
-        {RAW_END},
-    };
-    RawServer *s = raw_server_start(f->path, steps);
+    RawServer *s = raw_server_start(f->path, silent);
     g_autoptr(ColoQmpClient) c = must_connect(f);
     g_autoptr(GError) error = NULL;
     gint64 start = g_get_monotonic_time();
@@ -258,12 +260,7 @@ static gint64 later(gpointer user_data)
 /* Whoever waits may get more time when the deadline has passed. */
 static void test_later(Fixture *f, gconstpointer unused)
 {
-    static const RawStep steps[] = {
-        RAW_NEGOTIATE,
-        {RAW_HOLD},
-        {RAW_END},
-    };
-    RawServer *s = raw_server_start(f->path, steps);
+    RawServer *s = raw_server_start(f->path, silent);
     g_autoptr(ColoQmpClient) c = must_connect(f);
     g_autoptr(GError) error = NULL;
 
