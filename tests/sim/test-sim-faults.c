@@ -82,6 +82,13 @@ static void inject(Rig *r, Side *s, const char *when, const char *what,
     wait_injected(r, s, before);
 }
 
+static void lose_primary_host(Rig *r)
+{
+    relay_cut(r->link, TRUE, TRUE);
+    proc_kill(r->pri.qemu);
+    proc_kill(r->pri.colod);
+}
+
 /* The secondary takes over, from a whole state. */
 static void take_over(Rig *r)
 {
@@ -467,9 +474,7 @@ static void test_lost_while_loading(void)
         g_assert_true(!fails || g_file_set_contents(fail, "", 0, NULL));
         inject(r, &r->sec, "before", "job-snapshot-load", "hang", 1000);
         g_usleep(200 * 1000); /* the next one is sent, and waits for its ACK */
-        relay_cut(r->link, TRUE, TRUE);
-        proc_kill(r->pri.qemu);
-        proc_kill(r->pri.colod);
+        lose_primary_host(r);
         if (fails) {
             check_detail(r, &r->sec, "fence command failed", SOON_MS);
             check_state(r, &r->sec, "paused", 0);
@@ -492,9 +497,7 @@ static void test_lost_while_loading_slowly(void)
     check_active(r);
     begin = g_get_monotonic_time();
     inject(r, &r->sec, "before", "job-snapshot-load", "hang", 3500);
-    relay_cut(r->link, TRUE, TRUE);
-    proc_kill(r->pri.qemu);
-    proc_kill(r->pri.colod);
+    lose_primary_host(r);
     check_state(r, &r->sec, "alone", SOON_MS);
     g_assert_cmpint(g_get_monotonic_time() - begin, >=, 3500 * 1000);
     check_guest(r, &r->sec);
@@ -512,9 +515,7 @@ static void test_fence_fails(void)
     rig_start(r);
     check_active(r);
     g_assert_true(g_file_set_contents(fail, "", 0, NULL));
-    relay_cut(r->link, TRUE, TRUE);
-    proc_kill(r->pri.qemu);
-    proc_kill(r->pri.colod);
+    lose_primary_host(r);
     check_detail(r, &r->sec, "fence command failed", SOON_MS);
     check_state(r, &r->sec, "paused", 0);
     node = rig_colod(&r->sec, "x-colo-lost-heartbeat", NULL, NULL);
