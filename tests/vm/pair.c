@@ -85,10 +85,12 @@ static int listen_at(const char *path)
     return fd;
 }
 
-static void die_with_parent(gpointer parent)
+/* What QEMU prints stays out of our TAP. */
+static void set_up_child(gpointer parent)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != GPOINTER_TO_INT(parent)) {
+    if (getppid() != GPOINTER_TO_INT(parent) ||
+        dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
         _exit(1);
     }
 }
@@ -151,7 +153,7 @@ TestQemu *test_qemu_start(const char *machine, guint ram_mib,
     g_ptr_array_add(argv, NULL);
     g_spawn_async(NULL, (char **)argv->pdata, NULL,
                   G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_LEAVE_DESCRIPTORS_OPEN,
-                  die_with_parent, GINT_TO_POINTER(getpid()), &q->pid, &error);
+                  set_up_child, GINT_TO_POINTER(getpid()), &q->pid, &error);
     g_assert_no_error(error);
     close(fds[0]);
     close(fds[1]);
