@@ -212,6 +212,9 @@ static void run(FakeColod *f, Ran *r, int terminal, va_list ap)
     }
     g_source_remove(late);
     f->client = NULL;
+    /* What its last request caused is not the next one's. */
+    while (g_main_context_iteration(NULL, FALSE)) {
+    }
     r->status = g_subprocess_get_if_exited(child)
                     ? g_subprocess_get_exit_status(child)
                     : 128 + g_subprocess_get_term_sig(child);
