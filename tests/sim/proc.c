@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -114,5 +115,35 @@ void proc_free(Proc *p)
         proc_kill(p);
         g_free(p->name);
         g_free(p);
+    }
+}
+
+static void dump_file(const char *task, const char *tid, const char *name)
+{
+    g_autofree char *path = g_build_filename(task, tid, name, NULL);
+    g_autofree char *text = NULL;
+
+    if (g_file_get_contents(path, &text, NULL, NULL)) {
+        g_strdelimit(text, "\n", ' ');
+        printf(" %s %s", name, g_strstrip(text));
+    }
+}
+
+void proc_dump(const char *name, int pid)
+{
+    g_autofree char *task = g_strdup_printf("/proc/%d/task", pid);
+    GDir *dir = g_dir_open(task, 0, NULL);
+    const char *tid;
+
+    printf("# --- threads of %s, pid %d\n", name, pid);
+    while (dir && (tid = g_dir_read_name(dir))) {
+        printf("#   %s", tid);
+        dump_file(task, tid, "comm");
+        dump_file(task, tid, "wchan");
+        dump_file(task, tid, "syscall");
+        printf("\n");
+    }
+    if (dir) {
+        g_dir_close(dir);
     }
 }

@@ -39,6 +39,9 @@ void proc_kill(Proc *p);
 void proc_free(Proc *p);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Proc, proc_free)
 
+/* Where each thread of pid is, as comments. */
+void proc_dump(const char *name, int pid);
+
 /* A path in the build folder; free with g_free. */
 char *build_path(const char *relative);
 

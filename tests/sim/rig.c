@@ -510,8 +510,44 @@ static void dump(const char *path)
     }
 }
 
+static void dump_side(const Side *s)
+{
+    if (s->qemu) {
+        proc_dump("sim-qemu", s->qemu->pid);
+    }
+    if (s->colod) {
+        proc_dump("colod", s->colod->pid);
+    }
+}
+
+/* Connections to a port, as the kernel has them. */
+static void dump_port(guint16 port)
+{
+    g_autofree char *all = NULL;
+    g_autofree char *hex = g_strdup_printf(":%04X ", port);
+    g_auto(GStrv) lines = NULL;
+
+    if (g_file_get_contents("/proc/net/tcp", &all, NULL, NULL)) {
+        printf("# --- TCP of port %u\n", port);
+        lines = g_strsplit(all, "\n", -1);
+        for (char **l = lines; *l; l++) {
+            if (strstr(*l, hex)) {
+                printf("#   %s\n", *l);
+            }
+        }
+    }
+}
+
 void rig_dump(Rig *r)
 {
+    int nbdkit = rig_nbdkit(r);
+
+    dump_side(&r->pri);
+    dump_side(&r->sec);
+    if (nbdkit) {
+        proc_dump("nbdkit", nbdkit);
+        dump_port(r->nbd_port);
+    }
     dump(r->pri.guest_log);
     dump(r->sec.guest_log);
     dump(r->pri.proxy_log);

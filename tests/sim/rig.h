@@ -98,7 +98,7 @@ gboolean rig_guest_runs(Side *s, int ms);
 /* Does colod's output hold this text?  Waits for it for at most ms. */
 gboolean rig_output_has(Side *s, const char *text, int ms);
 
-/* The end of all outputs and logs, as comments. */
+/* The end of all outputs and logs, and what everybody does, as comments. */
 void rig_dump(Rig *r);
 
 /*
