@@ -9,7 +9,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -101,14 +100,6 @@ void bed_free(Bed *b)
     g_free(b);
 }
 
-static void die_with_parent(gpointer parent)
-{
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != GPOINTER_TO_INT(parent)) {
-        _exit(1);
-    }
-}
-
 /* Our plugin with the sanitizers' runtime needs that in nbdkit first. */
 static char **environment(void)
 {
@@ -155,7 +146,7 @@ void bed_start_nbdkit(Bed *b)
     g_unlink(b->socket);
     g_spawn_async(NULL, (char **)argv->pdata, env,
                   G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_SEARCH_PATH,
-                  die_with_parent, GINT_TO_POINTER(getpid()), &b->nbdkit,
+                  test_child_set_up, GINT_TO_POINTER(getpid()), &b->nbdkit,
                   &error);
     g_assert_no_error(error);
 }

@@ -124,8 +124,6 @@ void fake_colod_start(FakeColod *f)
 
 void fake_colod_stop(FakeColod *f)
 {
-    while (g_main_context_iteration(NULL, FALSE)) {
-    }
     g_clear_pointer(&f->server, colo_qmp_server_free);
     g_string_free(f->asked, TRUE);
     g_remove(f->path);

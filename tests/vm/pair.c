@@ -85,8 +85,7 @@ static int listen_at(const char *path)
     return fd;
 }
 
-/* What QEMU prints stays out of our TAP. */
-static void set_up_child(gpointer parent)
+void test_child_set_up(gpointer parent)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != GPOINTER_TO_INT(parent) ||
@@ -153,7 +152,8 @@ TestQemu *test_qemu_start(const char *machine, guint ram_mib,
     g_ptr_array_add(argv, NULL);
     g_spawn_async(NULL, (char **)argv->pdata, NULL,
                   G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_LEAVE_DESCRIPTORS_OPEN,
-                  set_up_child, GINT_TO_POINTER(getpid()), &q->pid, &error);
+                  test_child_set_up, GINT_TO_POINTER(getpid()), &q->pid,
+                  &error);
     g_assert_no_error(error);
     close(fds[0]);
     close(fds[1]);

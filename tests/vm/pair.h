@@ -29,6 +29,12 @@ typedef struct TestQemu {
 const char *test_qemu_binary(void);
 
 /*
+ * For g_spawn_async(), with our pid: the child ends when we do, and what it
+ * prints goes to stderr, not into our TAP.
+ */
+void test_child_set_up(gpointer parent);
+
+/*
  * Start a QEMU: machine, RAM with the given size and options of the backend
  * ("share=on"), stopped or not, and more arguments separated by spaces.
  */
