@@ -11,16 +11,6 @@ G_DEFINE_QUARK(colo - disk - error - quark, colo_disk_error)
 #define PSK_FILE "keys.psk"
 #define CLOSED   "it closed the connection"
 
-static ColoAddr *copy_addr(const ColoAddr *a)
-{
-    ColoAddr *copy = g_new0(ColoAddr, 1);
-
-    copy->host = g_strdup(a->host);
-    copy->port = a->port;
-    copy->path = g_strdup(a->path);
-    return copy;
-}
-
 /* The first name in a file of lines "name:key in hex"; NULL: none. */
 static char *psk_user(const char *path)
 {
@@ -45,7 +35,7 @@ NbdPeer *nbd_peer_new(const ColoDiskPeer *peer)
 {
     NbdPeer *p = g_new0(NbdPeer, 1);
 
-    p->addr = copy_addr(peer->addr);
+    p->addr = colo_addr_copy(peer->addr);
     p->text = colo_addr_format(peer->addr);
     p->certificates = g_strdup(peer->tls_certificates);
     p->psk = g_strdup(peer->tls_psk);

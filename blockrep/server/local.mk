@@ -3,5 +3,6 @@ noinst_LTLIBRARIES += libcolodiskserver.la
 libcolodiskserver_la_SOURCES = \
 	blockrep/server/server.h blockrep/server/server-priv.h \
 	blockrep/server/server.c \
+	blockrep/server/listener.c \
 	blockrep/server/nbdkit.c \
 	blockrep/server/watch.c

@@ -122,14 +122,6 @@ char **nbdkit_argv(const ColoDiskServerOptions *o, GError **error)
     if (one) {
         add(argv, "--threads=1");
     }
-    if (o->listen->path) {
-        add(argv, "--unix=%s", o->listen->path);
-    } else {
-        if (o->listen->host) {
-            add(argv, "--ipaddr=%s", o->listen->host);
-        }
-        add(argv, "--port=%u", o->listen->port);
-    }
     add_tls(argv, o);
     add(argv, "%s", plugin());
     for (guint i = 0; i < o->n_disks; i++) {
@@ -150,38 +142,90 @@ char **nbdkit_argv(const ColoDiskServerOptions *o, GError **error)
 
 /* --- The process -------------------------------------------------------- */
 
+/* What it is given; all of it is made before the fork. */
+typedef struct Inherited {
+    char **argv;
+    char **env;
+    char *pid; /* in env: room for its own, after LISTEN_PID= */
+    int null;
+    int words;
+    int listener;
+} Inherited;
+
+/*
+ * A listening socket is handed over as systemd does, sd_listen_fds(3): as
+ * descriptor 3, and with the receiver's own pid in its environment.
+ */
+#define FIRST_FD   3
+#define PID_DIGITS 10
+
+static void inherit(Inherited *in, char **argv, int null, int words,
+                    int listener)
+{
+    g_autofree char *room = g_strnfill(PID_DIGITS, '0');
+
+    in->argv = argv;
+    in->env = g_environ_setenv(g_get_environ(), "LISTEN_FDS", "1", TRUE);
+    in->env = g_environ_unsetenv(in->env, "LISTEN_FDNAMES");
+    in->env = g_environ_setenv(in->env, "LISTEN_PID", room, TRUE);
+    in->pid = (char *)g_environ_getenv(in->env, "LISTEN_PID");
+    in->null = null;
+    in->words = words;
+    in->listener = listener;
+}
+
+/* Without leading zeros: they would make it octal. */
+static void write_pid(char *to, pid_t pid)
+{
+    int n = 0;
+
+    for (pid_t rest = pid; rest; rest /= 10) {
+        n++;
+    }
+    for (to[n] = '\0'; pid; pid /= 10) {
+        to[--n] = (char)('0' + pid % 10);
+    }
+}
+
 /*
  * In the child: only what is safe after a fork in a threaded process.  The
- * plugin does the same once more (parent=PID), for nbdkit changes it.
+ * plugin asks for the signal once more (parent=PID), for nbdkit changes it.
  */
-static void become(char **argv, int null, int words, pid_t parent)
+static void become(const Inherited *in, pid_t parent)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent || dup2(null, STDIN_FILENO) < 0 ||
-        dup2(words, STDOUT_FILENO) < 0 || dup2(words, STDERR_FILENO) < 0) {
+    if (getppid() != parent || dup2(in->null, STDIN_FILENO) < 0 ||
+        dup2(in->words, STDOUT_FILENO) < 0 ||
+        dup2(in->words, STDERR_FILENO) < 0 ||
+        (in->listener == FIRST_FD ? fcntl(FIRST_FD, F_SETFD, 0)
+                                  : dup2(in->listener, FIRST_FD)) < 0) {
         _exit(126);
     }
-    for (int fd = 3; fd < MAX_FD; fd++) {
+    for (int fd = FIRST_FD + 1; fd < MAX_FD; fd++) {
         close(fd);
     }
-    execvp(argv[0], argv);
+    write_pid(in->pid, getpid());
+    execvpe(in->argv[0], in->argv, in->env);
     _exit(127);
 }
 
-gboolean nbdkit_start(Nbdkit *n, char **argv, GError **error)
+gboolean nbdkit_start(Nbdkit *n, char **argv, int listener, GError **error)
 {
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     int words[2] = {-1, -1};
     pid_t parent = getpid();
+    Inherited in;
 
     n->pid = 0;
     if (null >= 0 && pipe2(words, O_CLOEXEC | O_NONBLOCK) == 0) {
+        inherit(&in, argv, null, words[1], listener);
         n->pid = fork();
         if (n->pid == 0) {
             /* It may wait for us to read, rather than lose words. */
             fcntl(words[1], F_SETFL, 0);
-            become(argv, null, words[1], parent);
+            become(&in, parent);
         }
+        g_strfreev(in.env);
     }
     if (n->pid > 0) {
         n->pidfd = (int)syscall(SYS_pidfd_open, n->pid, 0);

@@ -23,10 +23,15 @@ typedef struct Nbdkit {
     char *complaint; /* the last error that it said; stays after its end */
 } Nbdkit;
 
+/* Where clients connect to, whichever nbdkit serves them. */
+typedef struct Listener {
+    ColoAddr *addr;
+    int fd; /* blocking; -1: none yet */
+} Listener;
+
 struct ColoDiskServer {
     char **argv; /* of nbdkit */
     char *control;
-    char *socket; /* that it listens at; NULL: a port */
     void (*event)(const char *event, JsonObject *data, gpointer user_data);
     void (*news)(gpointer user_data);
     gpointer user_data;
@@ -34,6 +39,7 @@ struct ColoDiskServer {
     int wake; /* eventfd: look at quit */
 
     /* The thread's own */
+    Listener listener;
     Nbdkit nbdkit;
     ColoQmpClient *watch;
     guint64 asked; /* id of query-disks, or 0 */
@@ -60,12 +66,23 @@ struct ColoDiskServer {
 /* The command line; NULL: there is no nbdkit. */
 char **nbdkit_argv(const ColoDiskServerOptions *o, GError **error);
 
-/* Start it.  It ends with the thread that calls this. */
-gboolean nbdkit_start(Nbdkit *n, char **argv, GError **error);
+/*
+ * Start it, to accept from listener.  It ends with the thread that calls
+ * this.
+ */
+gboolean nbdkit_start(Nbdkit *n, char **argv, int listener, GError **error);
 /* Take its words to the log.  FALSE: no more will come. */
 gboolean nbdkit_read(Nbdkit *n);
 /* It has ended, or does so in patience_us, or is killed; says how. */
 char *nbdkit_end(Nbdkit *n, gint64 patience_us);
+
+/* --- listener.c -------------------------------------------------------- */
+
+/* TRUE: clients can connect, and wait until they are accepted. */
+gboolean listener_open(Listener *l, GError **error);
+/* Reset the one who waits longest; there is one. */
+void listener_refuse(Listener *l);
+void listener_close(Listener *l);
 
 /* --- watch.c ----------------------------------------------------------- */
 

@@ -56,7 +56,8 @@ ColoDiskServer *colo_disk_server_new(const ColoDiskServerOptions *o,
     s = g_new0(ColoDiskServer, 1);
     s->argv = argv;
     s->control = g_strdup(o->control);
-    s->socket = g_strdup(o->listen->path);
+    s->listener.addr = colo_addr_copy(o->listen);
+    s->listener.fd = -1;
     s->event = o->event;
     s->news = o->news;
     s->user_data = o->user_data;
@@ -98,7 +99,7 @@ void colo_disk_server_free(ColoDiskServer *s)
     g_free(s->nbdkit.complaint);
     g_strfreev(s->argv);
     g_free(s->control);
-    g_free(s->socket);
+    colo_addr_free(s->listener.addr);
     g_free(s->why);
     g_free(s->session);
     g_clear_pointer(&s->disks, json_node_unref);

@@ -3,13 +3,11 @@
 #include "blockrep/server/server-priv.h"
 
 #include "colo/common/qmp-wire.h"
-#include "colo/common/unix-socket.h"
 #include "colo/log.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define START_US   (10 * G_USEC_PER_SEC) /* once its socket is there */
@@ -186,26 +184,13 @@ static gboolean greet(ColoDiskServer *s, GError **error)
     return TRUE;
 }
 
-/* Of one that was killed: it could not be bound again. */
-static void remove_stale(const char *path)
-{
-    int fd = path ? colo_unix_connect(path, LOOK_MS * 1000, NULL) : -1;
-    struct stat st;
-
-    if (fd >= 0) {
-        close(fd);
-    } else if (path && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
-        unlink(path);
-    }
-}
-
 static gboolean start(ColoDiskServer *s, GError **error)
 {
     gint64 told = g_get_monotonic_time(), end;
 
-    remove_stale(s->socket);
     unlink(s->control); /* a predecessor's: who answers there is not ours */
-    if (!nbdkit_start(&s->nbdkit, s->argv, error)) {
+    if (!listener_open(&s->listener, error) ||
+        !nbdkit_start(&s->nbdkit, s->argv, s->listener.fd, error)) {
         return FALSE;
     }
     /* However long it takes: it reads the stores' logs. */
@@ -328,6 +313,28 @@ static gboolean end_in_order(ColoDiskServer *s)
     return done != NULL;
 }
 
+/*
+ * Before another attempt: there is no nbdkit, and perhaps none will start for
+ * long.  Clients are told so rather than kept.
+ */
+static void pause_for(ColoDiskServer *s, gint64 delay_us)
+{
+    gint64 end = g_get_monotonic_time() + delay_us, left;
+
+    while (!wants_to_quit(s) && (left = end - g_get_monotonic_time()) > 0) {
+        struct pollfd p[2] = {
+            {.fd = s->wake, .events = POLLIN},
+            {.fd = s->listener.fd, .events = POLLIN},
+        };
+
+        if (poll(p, 2, (int)(left / 1000) + 1) < 0) {
+            g_assert(errno == EINTR);
+        } else if (p[1].revents) {
+            listener_refuse(&s->listener);
+        }
+    }
+}
+
 gpointer disk_server_thread(gpointer server)
 {
     ColoDiskServer *s = server;
@@ -337,6 +344,7 @@ gpointer disk_server_thread(gpointer server)
         gint64 begin = g_get_monotonic_time();
         g_autoptr(GError) error = NULL;
         g_autofree char *how = NULL;
+        const char *why;
         gboolean started = start(s, &error), order;
 
         if (started) {
@@ -348,16 +356,21 @@ gpointer disk_server_thread(gpointer server)
         if (wants_to_quit(s)) {
             break;
         }
-        set_down(s, "nbdkit has ended (%s)%s%s", how ? how : "not started",
-                 s->nbdkit.complaint || error ? ": " : "",
-                 s->nbdkit.complaint ? s->nbdkit.complaint
-                 : error             ? error->message
-                                     : "");
+        why = s->nbdkit.complaint ? s->nbdkit.complaint
+              : error             ? error->message
+                                  : NULL;
+        if (how) {
+            set_down(s, "nbdkit has ended (%s)%s%s", how, why ? ": " : "",
+                     why ? why : "");
+        } else {
+            set_down(s, "%s", why);
+        }
         delay = started && g_get_monotonic_time() - begin > LIVED_US ? 0
                 : delay ? MIN(2 * delay, MAX_DELAY_US)
                         : DELAY_US;
-        await(s, (int)(delay / 1000));
+        pause_for(s, delay);
     }
+    listener_close(&s->listener);
     set_down(s, "colod is ending");
     return NULL;
 }

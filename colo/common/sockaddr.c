@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 enum {
-    BACKLOG = 16,
+    BACKLOG = 128,
     MAX_HOST = 255,
     /* For a name server, where the caller gave no time of its own. */
     RESOLVE_US = 5 * G_USEC_PER_SEC,
@@ -87,6 +87,16 @@ ColoAddr *colo_addr_parse(const char *text, GError **error)
         }
     }
     return g_steal_pointer(&a);
+}
+
+ColoAddr *colo_addr_copy(const ColoAddr *a)
+{
+    ColoAddr *copy = g_new0(ColoAddr, 1);
+
+    copy->host = g_strdup(a->host);
+    copy->port = a->port;
+    copy->path = g_strdup(a->path);
+    return copy;
 }
 
 void colo_addr_free(ColoAddr *a)

@@ -16,6 +16,7 @@ typedef struct ColoAddr {
 
 /* Parse text; errors are G_IO_ERROR_INVALID_ARGUMENT and quote the text. */
 ColoAddr *colo_addr_parse(const char *text, GError **error);
+ColoAddr *colo_addr_copy(const ColoAddr *a);
 void colo_addr_free(ColoAddr *a);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ColoAddr, colo_addr_free)
 

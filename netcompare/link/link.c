@@ -164,16 +164,6 @@ gboolean net_link_take_hello(NetLink *l, NetConn *c, const guint8 *json,
 
 /* --- What others call --------------------------------------------------- */
 
-static ColoAddr *copy_addr(const ColoAddr *a)
-{
-    ColoAddr *copy = g_new0(ColoAddr, 1);
-
-    copy->host = g_strdup(a->host);
-    copy->path = g_strdup(a->path);
-    copy->port = a->port;
-    return copy;
-}
-
 static gboolean path_fits(const ColoAddr *a, GError **error)
 {
     struct sockaddr_un *sa;
@@ -210,7 +200,7 @@ NetLink *net_link_new(const NetLinkConfig *config, const NetHello *hello,
     l->listen_fd = -1;
     l->delay_ms = MIN_DELAY_MS;
     if (config->connect) {
-        l->to = copy_addr(config->connect);
+        l->to = colo_addr_copy(config->connect);
         l->to_text = colo_addr_format(l->to);
         connect_now(l);
     } else if (!net_link_listen(l, config->listen, error)) {

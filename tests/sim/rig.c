@@ -19,6 +19,8 @@
 enum { CALL_US = SOON_MS * 1000, TAIL_BYTES = 6000 };
 enum { DISK_BYTES = 64 * 4096 }; /* sim-disk.h */
 
+#define HOLD_NBDKIT "no-nbdkit"
+
 /* Built with AddressSanitizer: let libcolotrack be preloaded before it. */
 static void allow_preload(void)
 {
@@ -59,25 +61,49 @@ static void side_init(Rig *r, Side *s, const char *name)
     s->watch = watch_new(s->control);
 }
 
-/* Our plugin with the sanitizers' runtime needs that in nbdkit first. */
-static void allow_plugin(Rig *r)
+/* What nbdkit needs first, for our plugin with the sanitizers' runtime. */
+static char *preloads(void)
 {
 #ifdef __SANITIZE_ADDRESS__
-    g_autofree char *script = g_build_filename(r->dir, "nbdkit", NULL);
-    g_autofree char *maps = NULL, *lib = NULL, *text = NULL;
+    g_autofree char *maps = NULL, *lib = NULL;
     g_autoptr(GRegex) asan = g_regex_new("/\\S*libasan\\S*", 0, 0, NULL);
     g_autoptr(GMatchInfo) match = NULL;
 
     g_assert_true(g_file_get_contents("/proc/self/maps", &maps, NULL, NULL));
     g_assert_true(g_regex_match(asan, maps, 0, &match));
     lib = g_match_info_fetch(match, 0);
-    text = g_strdup_printf("#!/bin/sh\nLD_PRELOAD=%s ASAN_OPTIONS="
-                           "detect_leaks=0 exec nbdkit \"$@\"\n",
-                           lib);
+    return g_strdup_printf("LD_PRELOAD=%s ASAN_OPTIONS=detect_leaks=0 ", lib);
+#else
+    return g_strdup("");
+#endif
+}
+
+/* It does not start while rig_hold_nbdkit() says so. */
+static void wrap_nbdkit(Rig *r)
+{
+    g_autofree char *script = g_build_filename(r->dir, "nbdkit", NULL);
+    g_autofree char *preload = preloads();
+    g_autofree char *text = g_strdup_printf("#!/bin/sh\n"
+                                            "if [ -e %s/" HOLD_NBDKIT " ]; then"
+                                            " echo 'error: held' >&2; exit 1;"
+                                            " fi\n"
+                                            "%sexec nbdkit \"$@\"\n",
+                                            r->dir, preload);
+
     g_assert_true(g_file_set_contents(script, text, -1, NULL));
     g_assert_cmpint(g_chmod(script, 0700), ==, 0);
     g_setenv("COLO_NBDKIT", script, TRUE);
-#endif
+}
+
+void rig_hold_nbdkit(Rig *r, gboolean hold)
+{
+    g_autofree char *path = g_build_filename(r->dir, HOLD_NBDKIT, NULL);
+
+    if (hold) {
+        g_assert_true(g_file_set_contents(path, "", 0, NULL));
+    } else {
+        g_assert_cmpint(unlink(path), ==, 0);
+    }
 }
 
 Rig *rig_new(const RigOptions *o)
@@ -92,11 +118,13 @@ Rig *rig_new(const RigOptions *o)
     r->o.qmp_timeout_ms = o->qmp_timeout_ms ? o->qmp_timeout_ms : 10000;
     r->dir = g_dir_make_tmp("colo-sim-XXXXXX", &error);
     g_assert_no_error(error);
+    if (o->disks) {
+        wrap_nbdkit(r); /* before there are threads */
+    }
     r->ft_port = free_port(SOCK_STREAM);
     r->hb_port = free_port(SOCK_DGRAM);
     r->link = relay_new(r->ft_port, r->hb_port);
     if (o->disks) {
-        allow_plugin(r);
         r->nbd_port = free_port(SOCK_STREAM);
         r->nbd_link = relay_new(r->nbd_port, free_port(SOCK_DGRAM));
     }

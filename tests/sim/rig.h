@@ -66,6 +66,8 @@ char *rig_disk_path(Rig *r, Side *s, guint i);
 
 /* The pid of the secondary's nbdkit; 0: there is none now. */
 int rig_nbdkit(Rig *r);
+/* While it is held none can start. */
+void rig_hold_nbdkit(Rig *r, gboolean hold);
 
 void rig_start_qemu(Rig *r, Side *s);
 void rig_start_colod(Rig *r, Side *s);

@@ -10,8 +10,13 @@
  */
 #include "tests/sim/rig-check.h"
 
+#include "colo/sockaddr.h"
+
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static Rig *start(RigOptions *o)
 {
@@ -233,6 +238,69 @@ static void test_nbdkit(void)
     check_end(r);
 }
 
+/* TRUE: who connects to the disks hears NBD's first word; FALSE: an end. */
+static gboolean is_greeted(Rig *r)
+{
+    const ColoAddr at = {.host = (char *)"127.0.0.1", .port = r->nbd_port};
+    g_autoptr(GError) error = NULL;
+    int fd = colo_addr_connect(&at, SOON_MS * 1000, &error);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    char word[8];
+    ssize_t n;
+
+    if (fd < 0) { /* refused is nobody; reset, who came while none starts */
+        g_assert_error(error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED);
+        return FALSE;
+    }
+    if (poll(&p, 1, SOON_MS) != 1) {
+        rig_dump(r);
+        g_error("a client of the disks hears nothing");
+    }
+    n = recv(fd, word, sizeof(word), MSG_WAITALL);
+    close(fd);
+    g_assert_true(n <= 0 || !memcmp(word, "NBDMAGIC", sizeof(word)));
+    return n > 0;
+}
+
+static void wait_greeted(Rig *r)
+{
+    gint64 end = g_get_monotonic_time() + SOON_MS * G_TIME_SPAN_MILLISECOND;
+
+    while (!is_greeted(r)) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+    }
+}
+
+/* Clients find their way to whichever nbdkit there is, or are told. */
+static void test_port(void)
+{
+    RigOptions o = {0};
+    Rig *r = start(&o);
+
+    for (int i = 0; i < 5; i++) {
+        int old = rig_nbdkit(r);
+
+        kill_nbdkit(r);
+        while (rig_nbdkit(r) == old) {
+            is_greeted(r);
+        }
+        wait_greeted(r);
+    }
+    rig_hold_nbdkit(r, TRUE);
+    kill_nbdkit(r);
+    check_said(r, &r->sec, "nbdkit has ended (exit status 1): error: held",
+               SOON_MS);
+    for (int i = 0; i < 5; i++) {
+        g_assert_false(is_greeted(r));
+    }
+    rig_hold_nbdkit(r, FALSE);
+    wait_greeted(r);
+    check_state(r, &r->pri, "active", SOON_MS);
+    more_checkpoints(r, 3);
+    take_over(r);
+    check_end(r);
+}
+
 /* Both at once: what was acknowledged is taken over all the same. */
 static void test_nbdkit_and_host(void)
 {
@@ -443,6 +511,7 @@ int main(int argc, char **argv)
     g_test_add_func("/sim/disks/points", test_points);
     g_test_add_func("/sim/disks/cancelled", test_cancelled);
     g_test_add_func("/sim/disks/nbdkit", test_nbdkit);
+    g_test_add_func("/sim/disks/port", test_port);
     g_test_add_func("/sim/disks/nbdkit-and-host", test_nbdkit_and_host);
     g_test_add_func("/sim/disks/disk-then-host", test_disk_then_host);
     g_test_add_func("/sim/disks/colods", test_colods);
