@@ -204,9 +204,10 @@ static gboolean wait_answer(ColoProxy *p, const char *command, guint64 id,
     return FALSE;
 }
 
-static gboolean ask(ColoProxy *p, const char *command, JsonObject *args)
+static gboolean ask(ColoProxy *p, const char *command, JsonObject *args,
+                    gint64 patience_us)
 {
-    gint64 deadline = g_get_monotonic_time() + ANSWER_US;
+    gint64 deadline = g_get_monotonic_time() + patience_us;
     guint64 id;
 
     if (!p->client) {
@@ -610,7 +611,7 @@ void colo_proxy_block(ColoProxy *p)
     p->lasting = "colo-proxy-block";
     p->captured = 0;
     p->holding = FALSE;
-    ask(p, p->lasting, NULL);
+    ask(p, p->lasting, NULL, ANSWER_US);
 }
 
 gboolean colo_proxy_load(ColoProxy *p, guint64 epoch)
@@ -618,9 +619,10 @@ gboolean colo_proxy_load(ColoProxy *p, guint64 epoch)
     return tell(p, "colo-proxy-load", of_epoch(epoch));
 }
 
-gboolean colo_proxy_run(ColoProxy *p, guint64 epoch)
+gboolean colo_proxy_run(ColoProxy *p, guint64 epoch, gboolean alone)
 {
-    return ask(p, "colo-proxy-run", of_epoch(epoch));
+    return ask(p, "colo-proxy-run", of_epoch(epoch),
+               alone ? SILENCE_US : ANSWER_US);
 }
 
 void colo_proxy_takeover(ColoProxy *p)

@@ -91,10 +91,12 @@ void colo_proxy_block(ColoProxy *p);
 gboolean colo_proxy_load(ColoProxy *p, guint64 epoch);
 
 /*
- * It is loaded and about to run.  Waits for the answer, 100 ms at most.
- * TRUE: the proxy knows.
+ * It is loaded and about to run.  Waits for the answer, 100 ms at most, or a
+ * second if it will run alone: nobody hears it without its proxy, and one that
+ * was dropped is back after half a second at the earliest.  TRUE: the proxy
+ * knows.
  */
-gboolean colo_proxy_run(ColoProxy *p, guint64 epoch);
+gboolean colo_proxy_run(ColoProxy *p, guint64 epoch, gboolean alone);
 
 /* The guest runs alone; the proxy is told after each reconnection, too. */
 void colo_proxy_takeover(ColoProxy *p);

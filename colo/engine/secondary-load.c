@@ -99,7 +99,8 @@ static gboolean load_and_run(Secondary *s, GError **error)
     if (!load_devices(s, error)) {
         return FALSE;
     }
-    s->with_proxy = colo_proxy_run(e->proxy, s->hold->epoch);
+    s->with_proxy = colo_proxy_run(e->proxy, s->hold->epoch,
+                                   secondary_is_alone(s));
     if (!colo_vm_cont(e->vm, error)) {
         return FALSE;
     }

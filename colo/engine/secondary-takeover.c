@@ -5,6 +5,12 @@
 
 #define STOPPED_US (1000 * 1000) /* for a primary to stop its guest */
 
+gboolean secondary_is_alone(const Secondary *s)
+{
+    return s->e->state == COLO_STATE_TAKEOVER || !s->conn || s->vm_died ||
+           colo_heartbeat_is_lost(s->e->heartbeat);
+}
+
 /*
  * If the primary lives, it has to stop its guest before ours goes on (I3):
  * it does so when told, and closes the connection then.  A primary that is

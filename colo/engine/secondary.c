@@ -19,13 +19,10 @@
 static gint64 patience(gpointer user)
 {
     const Secondary *s = user;
-    const ColoEngine *e = s->e;
     gboolean needed =
         s->complete || (s->hold && ft_hold_is_committed(s->hold));
-    gboolean alone = e->state == COLO_STATE_TAKEOVER || !s->conn ||
-                     s->vm_died || colo_heartbeat_is_lost(e->heartbeat);
 
-    return needed && alone ? LAST_US : 0;
+    return needed && secondary_is_alone(s) ? LAST_US : 0;
 }
 
 static gboolean open_vm(Secondary *s, gint64 timeout_us, GError **error)

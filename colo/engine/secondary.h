@@ -116,6 +116,9 @@ void secondary_show_copy(Secondary *s);
 
 /* --- secondary-takeover.c ----------------------------------------------- */
 
+/* There is no primary any more, as far as is known. */
+gboolean secondary_is_alone(const Secondary *s);
+
 /* reason: as in COLO_EXIT; why: for the operator. */
 void secondary_take_over(Secondary *s, const char *reason, const char *why);
 

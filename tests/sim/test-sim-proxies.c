@@ -176,6 +176,22 @@ static void test_takeover_refused(void)
     end(r);
 }
 
+/* Slow at a takeover, it is waited for: nobody hears the guest without it. */
+static void test_takeover_slow(void)
+{
+    Rig *r = active_rig(TRUE);
+    guint attached = said(&r->sec, "attach");
+
+    rig_arm_proxy(&r->sec, "run", "hang", 300);
+    take_over(r);
+    g_assert_cmpuint(said(&r->sec, "run"), ==, 1);
+    g_assert_cmpint(time_of(r->sec.guest_log, "cont") -
+                        time_of(r->sec.proxy_log, "run"),
+                    >=, 300 * G_TIME_SPAN_MILLISECOND);
+    g_assert_cmpuint(said(&r->sec, "attach"), ==, attached);
+    end(r);
+}
+
 /* Given, it has to be there; found, it is welcome. */
 static void test_late(void)
 {
@@ -242,6 +258,7 @@ int main(int argc, char **argv)
         {"lost-in-peace", test_lost_in_peace},
         {"degraded-takeover", test_degraded_takeover},
         {"takeover-refused", test_takeover_refused},
+        {"takeover-slow", test_takeover_slow},
         {"late", test_late},
         {"standby-again", test_standby_again},
     };
