@@ -51,7 +51,8 @@ struct ColoHeartbeat {
     gboolean say_now;
     guint64 key;            /* 0: no session */
     guint64 sent, seen;     /* numbers of beats */
-    gint64 last;            /* when the peer was heard of */
+    gint64 heard;           /* when the peer was last heard of */
+    gint64 last;            /* likewise, or its silence counts only since */
     gboolean lost, died;    /* reported in this session */
     ColoState state, peer_state;
     gboolean vm_died, stale, peer_stale;
@@ -130,7 +131,7 @@ static void take_beat(ColoHeartbeat *h, Link *l, const Beat *b, ssize_t len,
         l->peer_len = from_len;
     }
     count(h, &h->status->hb_received);
-    h->last = g_get_monotonic_time();
+    h->heard = h->last = g_get_monotonic_time();
     if (le64toh(b->number) <= h->seen) {
         return; /* the same beat on a second link */
     }
@@ -304,7 +305,7 @@ void colo_heartbeat_start(ColoHeartbeat *h, guint64 key)
         h->key = key;
         h->sent = h->seen = 0;
     }
-    h->last = g_get_monotonic_time();
+    h->heard = h->last = g_get_monotonic_time();
     h->lost = h->died = FALSE;
     h->peer_state = COLO_STATE_NONE;
     h->peer_stale = FALSE;
@@ -369,6 +370,16 @@ gboolean colo_heartbeat_is_lost(ColoHeartbeat *h)
     lost = h->key && h->lost;
     g_mutex_unlock(&h->lock);
     return lost;
+}
+
+gint64 colo_heartbeat_heard_at(ColoHeartbeat *h)
+{
+    gint64 at;
+
+    g_mutex_lock(&h->lock);
+    at = h->key ? h->heard : G_MAXINT64;
+    g_mutex_unlock(&h->lock);
+    return at;
 }
 
 ColoState colo_heartbeat_peer_state(ColoHeartbeat *h)

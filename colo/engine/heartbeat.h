@@ -48,6 +48,9 @@ void colo_heartbeat_say_stale(ColoHeartbeat *h, gboolean stale);
 
 gboolean colo_heartbeat_is_lost(ColoHeartbeat *h);
 
+/* When the peer was last heard of, monotonic; G_MAXINT64: no session. */
+gint64 colo_heartbeat_heard_at(ColoHeartbeat *h);
+
 /* The state in the peer's last heartbeat. */
 ColoState colo_heartbeat_peer_state(ColoHeartbeat *h);
 

@@ -59,7 +59,7 @@ void primary_output_pass(Primary *p, gboolean orderly)
 {
     ColoProxy *proxy = p->e->proxy;
 
-    p->pass_at = 0;
+    p->held_since = p->pass_at = 0;
     if (!colo_proxy_holds(proxy)) {
         return;
     }
@@ -85,7 +85,7 @@ void primary_output_begin(Primary *p, gboolean orderly)
 void primary_output_restart_grace(Primary *p)
 {
     if (p->pass_at != G_MAXINT64) {
-        p->pass_at = 0;
+        p->held_since = p->pass_at = 0;
     }
 }
 
@@ -95,16 +95,37 @@ gboolean primary_output_is_captured(const Primary *p)
     return colo_proxy_is_ready(p->e->proxy) || p->e->config->fail_closed;
 }
 
+/*
+ * Proxies, disks and link go before the heartbeat is called lost, when a host
+ * goes: one that lives was heard of in the second half of the grace.  (Where
+ * the heartbeat is known to be lost the grace has begun anew.)
+ */
+static gboolean may_be_lost(const Primary *p, gint64 grace)
+{
+    return p->session && p->e->state <= COLO_STATE_PAUSED &&
+           colo_heartbeat_heard_at(p->e->heartbeat) <=
+               p->held_since + grace / 2;
+}
+
 static void watch_grace(Primary *p)
 {
     gint64 grace = grace_us(p), now = g_get_monotonic_time();
 
     if (!colo_proxy_holds(p->e->proxy) || grace < 0) {
-        p->pass_at = 0;
-    } else if (!p->pass_at) {
-        p->pass_at = now + grace;
+        p->held_since = p->pass_at = 0;
+        return;
     }
-    if (p->pass_at && now >= p->pass_at) {
+    if (p->pass_at == G_MAXINT64) {
+        return;
+    }
+    p->held_since = p->held_since ? p->held_since : now;
+    p->pass_at = p->held_since + grace;
+    if (now < p->pass_at) {
+        return;
+    }
+    if (may_be_lost(p, grace)) {
+        p->pass_at = now + p->e->config->hb_interval_ms * 1000;
+    } else {
         primary_output_pass(p, p->e->state >= COLO_STATE_TAKEOVER);
     }
 }

@@ -79,6 +79,7 @@ typedef struct Primary {
     gint64 reopen_at;       /* VM lost but alive: when to try again */
 
     /* The proxy (primary-output.c) */
+    gint64 held_since;      /* since when there is a grace; 0: there is none */
     gint64 pass_at;         /* when output is no longer held; 0: not decided */
     gint64 aging_since;     /* no checkpoint is made; 0: they are */
     gint64 old_at;          /* when the last one is too old; 0: not decided */

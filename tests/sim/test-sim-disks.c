@@ -219,7 +219,7 @@ static void kill_nbdkit(Rig *r)
 /* It is replaced; nothing is copied anew, and the guests go on. */
 static void test_nbdkit(void)
 {
-    RigOptions o = {0};
+    RigOptions o = {.heartbeat_timeout_ms = 2000}; /* never lost here */
     Rig *r = start(&o);
     guint mirrored = count(&r->pri, "mirrored");
 
