@@ -186,7 +186,8 @@ static void test_vm_died(void)
 /* A capture that comes to nothing is taken back. */
 static void test_cancel(void)
 {
-    Rig *r = active_rig(FALSE);
+    RigOptions o = {.heartbeat_timeout_ms = LONG_HB_MS};
+    Rig *r = start_rig(&o);
 
     rig_inject(&r->pri, "before", "xen-save-devices-state", "fail", 0);
     wait_said(r, &r->pri, "cancel", 0);
@@ -471,7 +472,8 @@ static void test_link_first(void)
 static void test_orderly(void)
 {
     for (int i = 0; i < 4; i++) {
-        Rig *r = grace_rig("", LONG_HB_MS);
+        RigOptions o = {.heartbeat_timeout_ms = LONG_HB_MS};
+        Rig *r = start_rig(&o);
         g_autoptr(JsonNode) node = NULL;
         gint64 start = g_get_real_time();
 
