@@ -279,9 +279,11 @@ static void test_port(void)
 
     for (int i = 0; i < 5; i++) {
         int old = rig_nbdkit(r);
+        gint64 end = g_get_monotonic_time() + SOON_MS * G_TIME_SPAN_MILLISECOND;
 
         kill_nbdkit(r);
         while (rig_nbdkit(r) == old) {
+            g_assert_cmpint(g_get_monotonic_time(), <, end);
             is_greeted(r);
         }
         wait_greeted(r);
