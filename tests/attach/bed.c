@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A QEMU with one disk, an nbdkit, and the library between them. */
 #include "tests/attach/bed.h"
+#include "tests/common/sanitizers.h"
+#include "tests/common/scratch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,19 +14,6 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static guint16 free_port(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(a);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    g_assert_cmpint(bind(fd, (struct sockaddr *)&a, len), ==, 0);
-    g_assert_cmpint(getsockname(fd, (struct sockaddr *)&a, &len), ==, 0);
-    close(fd);
-    return ntohs(a.sin_port);
-}
 
 static void make_image(const char *path, gboolean data)
 {
@@ -57,7 +46,7 @@ Bed *bed_new(gboolean tcp)
     make_image(b->source, TRUE);
     make_image(b->target, FALSE);
     if (tcp) {
-        b->port = free_port();
+        b->port = scratch_port(SOCK_STREAM);
         b->addr.host = g_strdup("127.0.0.1");
         b->addr.port = b->port;
     } else {
@@ -77,18 +66,10 @@ void bed_forget(Bed *b)
 
 void bed_free(Bed *b)
 {
-    g_autoptr(GDir) dir = g_dir_open(b->dir, 0, NULL);
-    const char *name;
-
     bed_forget(b);
     test_qemu_free(b->qemu);
     bed_kill_nbdkit(b, SIGKILL);
-    while ((name = g_dir_read_name(dir))) {
-        g_autofree char *path = g_build_filename(b->dir, name, NULL);
-
-        g_unlink(path);
-    }
-    g_rmdir(b->dir);
+    scratch_remove(b->dir);
     g_free(b->dir);
     g_free(b->source);
     g_free(b->target);
@@ -98,25 +79,6 @@ void bed_free(Bed *b)
     g_free(b->addr.host);
     g_free(b->addr.path);
     g_free(b);
-}
-
-/* Our plugin with the sanitizers' runtime needs that in nbdkit first. */
-static char **environment(void)
-{
-    char **env = g_get_environ();
-#ifdef __SANITIZE_ADDRESS__
-    g_autofree char *maps = NULL;
-    g_autoptr(GRegex) asan = g_regex_new("/\\S*libasan\\S*", 0, 0, NULL);
-    g_autoptr(GMatchInfo) match = NULL;
-    g_autofree char *path = NULL;
-
-    g_assert_true(g_file_get_contents("/proc/self/maps", &maps, NULL, NULL));
-    g_assert_true(g_regex_match(asan, maps, 0, &match));
-    path = g_match_info_fetch(match, 0);
-    env = g_environ_setenv(env, "LD_PRELOAD", path, TRUE);
-    env = g_environ_setenv(env, "ASAN_OPTIONS", "detect_leaks=0", TRUE);
-#endif
-    return env;
 }
 
 void bed_start_nbdkit(Bed *b)
@@ -134,7 +96,7 @@ void bed_start_nbdkit(Bed *b)
         b->params ? b->params : "");
     g_autoptr(GError) error = NULL;
     g_auto(GStrv) all = g_strsplit(line, " ", -1);
-    g_auto(GStrv) env = environment();
+    g_auto(GStrv) env = sanitizers_environ();
     g_autoptr(GPtrArray) argv = g_ptr_array_new();
 
     for (char **w = all; *w; w++) {

@@ -4,6 +4,7 @@
  * primary's guest had written when it was stopped.
  */
 #include "tests/attach/bed.h"
+#include "tests/common/scratch.h"
 
 #include <libnbd.h>
 #include <poll.h>
@@ -93,20 +94,12 @@ static Cut *cut_new(gboolean tcp, const char *filters, const char *more)
     return t;
 }
 
-static void remove_tree(const char *path)
-{
-    const char *argv[] = {"rm", "-rf", path, NULL};
-
-    g_assert_true(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH,
-                               NULL, NULL, NULL, NULL, NULL, NULL));
-}
-
 static void cut_free(Cut *t)
 {
     colo_disk_cut_free(t->cut);
     g_clear_pointer(&t->control, colo_qmp_client_free);
     bed_kill_nbdkit(t->bed, SIGKILL);
-    remove_tree(t->stores);
+    scratch_remove(t->stores);
     bed_free(t->bed);
     g_free(t->plugin);
     g_free(t->stores);

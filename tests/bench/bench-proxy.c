@@ -9,6 +9,7 @@
  * No QEMU: real TCP of the kernel in both.  This program is both colods.
  */
 #include "tests/bench/bench.h"
+#include "tests/common/scratch.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -455,7 +456,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < 2; i++) {
         rig_end(&b.servers[i], SIGKILL);
     }
-    rig_remove_folder(b.dir);
+    scratch_remove(b.dir);
     g_free(b.dir);
     samples_free(rate);
     samples_free(reference);

@@ -10,6 +10,7 @@
 #include "blockrep/plugin/checkpoint.h"
 #include "blockrep/plugin/control.h"
 #include "colo/common/qmp-dispatch.h"
+#include "tests/common/scratch.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
@@ -28,24 +29,11 @@ static void quit(void)
     quits++;
 }
 
-static void remove_tree(const char *path)
-{
-    g_autoptr(GDir) list = g_dir_open(path, 0, NULL);
-    const char *name;
-
-    while (list && (name = g_dir_read_name(list))) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-
-        remove_tree(child);
-    }
-    g_remove(path);
-}
-
 static void close_set(void)
 {
     disk_set_close(set);
     g_clear_pointer(&set, disk_set_free);
-    remove_tree(dir);
+    scratch_remove(dir);
     g_clear_pointer(&dir, g_free);
 }
 

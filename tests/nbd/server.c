@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Starting and ending nbdkit, and talking to its QMP socket. */
 #include "tests/nbd/server.h"
+#include "tests/common/sanitizers.h"
+#include "tests/common/scratch.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,20 +20,6 @@ enum { PATIENCE_S = 30 };
 static gint64 deadline(void)
 {
     return g_get_monotonic_time() + PATIENCE_S * G_USEC_PER_SEC;
-}
-
-/* One that nobody listens at now */
-static guint16 free_port(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET};
-    socklen_t len = sizeof(a);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    g_assert_cmpint(bind(fd, (struct sockaddr *)&a, sizeof(a)), ==, 0);
-    g_assert_cmpint(getsockname(fd, (struct sockaddr *)&a, &len), ==, 0);
-    close(fd);
-    return ntohs(a.sin_port);
 }
 
 char *server_image(Server *s, guint disk)
@@ -85,39 +73,6 @@ static void on_event(const char *event, JsonObject *data, gint64 time_us,
     g_ptr_array_add(s->events, g_strdup_printf("%s %s", event, text));
 }
 
-#ifdef __SANITIZE_ADDRESS__
-static char *path_of(const char *library)
-{
-    g_autofree char *maps = NULL;
-    char *at;
-
-    g_assert_true(g_file_get_contents("/proc/self/maps", &maps, NULL, NULL));
-    at = strstr(maps, library);
-    g_assert_nonnull(at);
-    at[strcspn(at, "\n")] = '\0';
-    while (at > maps && at[-1] != ' ') {
-        at--;
-    }
-    return g_strdup(at);
-}
-#endif
-
-/* A plugin with the sanitizers needs their runtimes in nbdkit first. */
-static char **make_environment(void)
-{
-    char **env = g_get_environ();
-#ifdef __SANITIZE_ADDRESS__
-    g_autofree char *asan = path_of("libasan.so");
-    g_autofree char *ubsan = path_of("libubsan.so");
-    g_autofree char *both = g_strjoin(" ", asan, ubsan, NULL);
-
-    env = g_environ_setenv(env, "LD_PRELOAD", both, TRUE);
-    /* nbdkit's own would be found, too. */
-    env = g_environ_setenv(env, "ASAN_OPTIONS", "detect_leaks=0", TRUE);
-#endif
-    return env;
-}
-
 static void add(GPtrArray *argv, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 static void add(GPtrArray *argv, const char *fmt, ...)
 {
@@ -148,7 +103,7 @@ static void add_plugin(Server *s, GPtrArray *argv)
 static void spawn(Server *s)
 {
     g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
-    g_auto(GStrv) env = make_environment();
+    g_auto(GStrv) env = sanitizers_environ();
     g_autoptr(GError) error = NULL;
 
     add(argv, "nbdkit");
@@ -197,7 +152,7 @@ void server_start(Server *s)
     gint64 end = deadline();
 
     g_assert_cmpint(s->pid, ==, 0);
-    s->port = free_port();
+    s->port = scratch_port(SOCK_STREAM);
     spawn(s);
     if (s->reference) {
         wait_for_port(s, end);
@@ -250,25 +205,12 @@ void server_stop(Server *s)
     g_assert_cmpint(WEXITSTATUS(status), ==, 0);
 }
 
-static void remove_tree(const char *path)
-{
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    const char *name;
-
-    while (dir && (name = g_dir_read_name(dir))) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-
-        remove_tree(child);
-    }
-    g_remove(path);
-}
-
 void server_free(Server *s)
 {
     if (s->pid) {
         server_stop(s);
     }
-    remove_tree(s->dir);
+    scratch_remove(s->dir);
     g_ptr_array_unref(s->args);
     g_ptr_array_unref(s->events);
     g_free(s->dir);

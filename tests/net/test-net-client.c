@@ -4,6 +4,7 @@
  * makes one mistake: the client must say so, and say nothing about one that
  * makes none.
  */
+#include "tests/common/scratch.h"
 #include "tests/guest/service.h"
 #include "tests/rig/rig.h"
 
@@ -244,7 +245,7 @@ static void clients_see(gconstpointer data)
     close(ready[0]);
     close(ready[1]);
     close(ns);
-    rig_remove_folder(r.dir);
+    scratch_remove(r.dir);
     g_free(r.dir);
 }
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Two hosts with real guests, for tests/engine/ and tests/bench/.
-check_LTLIBRARIES = librig.la
+check_LTLIBRARIES += librig.la
 librig_la_SOURCES = \
 	tests/rig/rig.h \
 	tests/rig/rig.c \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The rig as a whole: made, protected, removed, and given up. */
 #include "tests/rig/rig.h"
+#include "tests/common/scratch.h"
 
 #include <glib/gstdio.h>
 #include <signal.h>
@@ -213,7 +214,7 @@ static void forget_disk(const RigSide *s)
         folder ? g_build_filename(folder, s->rig->o.disk, NULL)
                : g_strconcat(s->disk, ".colo", NULL);
 
-    rig_remove_folder(logs);
+    scratch_remove(logs);
 }
 
 void rig_swap(Rig *r)
@@ -243,24 +244,6 @@ void rig_swap(Rig *r)
     if (!fresh->colod) {
         rig_start_colod(fresh);
     }
-}
-
-void rig_remove_folder(const char *path)
-{
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    const char *name;
-
-    while (dir && (name = g_dir_read_name(dir))) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-
-        if (g_file_test(child, G_FILE_TEST_IS_DIR) &&
-            !g_file_test(child, G_FILE_TEST_IS_SYMLINK)) {
-            rig_remove_folder(child);
-        } else {
-            g_unlink(child);
-        }
-    }
-    g_rmdir(path);
 }
 
 /* What is still there ends in order, and the sanitizers agree. */
@@ -327,7 +310,7 @@ void rig_free(Rig *r)
     if (g_getenv("COLO_KEEP")) {
         g_printerr("# kept: %s\n", r->dir);
     } else {
-        rig_remove_folder(r->dir);
+        scratch_remove(r->dir);
     }
     g_free(r->dir);
     g_free(r->kernel);

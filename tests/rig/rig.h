@@ -121,7 +121,6 @@ const char *rig_missing(void);
 /* Hosts only; nothing runs yet. */
 Rig *rig_new(const RigOptions *o);
 void rig_free(Rig *r);
-void rig_remove_folder(const char *path);
 
 /* Both QEMUs run: proxies, if any, both colods, the first checkpoint. */
 void rig_protect(Rig *r);

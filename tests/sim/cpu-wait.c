@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Waiting for a processor, by the scheduler's own count. */
 #include "tests/sim/cpu-wait.h"
+#include "tests/sim/proc.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,23 +23,18 @@ static gint64 waited_ns(pid_t pid, int tid)
 
 gboolean cpu_wait_begin(CpuWait *w, pid_t pid)
 {
-    g_autofree char *tasks = g_strdup_printf("/proc/%d/task", (int)pid);
-    GDir *dir = g_dir_open(tasks, 0, NULL);
-    const char *name;
+    g_auto(GStrv) tids = proc_threads((int)pid);
 
     w->pid = pid;
     w->n = 0;
-    while (dir && w->n < CPU_WAIT_THREADS && (name = g_dir_read_name(dir))) {
-        int tid = atoi(name);
+    for (char **t = tids; *t && w->n < CPU_WAIT_THREADS; t++) {
+        int tid = atoi(*t);
         gint64 ns = waited_ns(pid, tid);
 
         if (ns >= 0) {
             w->thread[w->n].tid = tid;
             w->thread[w->n++].ns = ns;
         }
-    }
-    if (dir) {
-        g_dir_close(dir);
     }
     return w->n > 0;
 }

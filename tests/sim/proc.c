@@ -118,6 +118,19 @@ void proc_free(Proc *p)
     }
 }
 
+char **proc_threads(int pid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/task", pid);
+    g_autoptr(GStrvBuilder) tids = g_strv_builder_new();
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    const char *tid;
+
+    while (dir && (tid = g_dir_read_name(dir))) {
+        g_strv_builder_add(tids, tid);
+    }
+    return g_strv_builder_end(tids);
+}
+
 static void dump_file(const char *task, const char *tid, const char *name)
 {
     g_autofree char *path = g_build_filename(task, tid, name, NULL);
@@ -132,18 +145,14 @@ static void dump_file(const char *task, const char *tid, const char *name)
 void proc_dump(const char *name, int pid)
 {
     g_autofree char *task = g_strdup_printf("/proc/%d/task", pid);
-    GDir *dir = g_dir_open(task, 0, NULL);
-    const char *tid;
+    g_auto(GStrv) tids = proc_threads(pid);
 
     printf("# --- threads of %s, pid %d\n", name, pid);
-    while (dir && (tid = g_dir_read_name(dir))) {
-        printf("#   %s", tid);
-        dump_file(task, tid, "comm");
-        dump_file(task, tid, "wchan");
-        dump_file(task, tid, "syscall");
+    for (char **tid = tids; *tid; tid++) {
+        printf("#   %s", *tid);
+        dump_file(task, *tid, "comm");
+        dump_file(task, *tid, "wchan");
+        dump_file(task, *tid, "syscall");
         printf("\n");
-    }
-    if (dir) {
-        g_dir_close(dir);
     }
 }

@@ -39,6 +39,9 @@ void proc_kill(Proc *p);
 void proc_free(Proc *p);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Proc, proc_free)
 
+/* The ids of its threads; none: it is gone.  Free with g_strfreev. */
+char **proc_threads(int pid);
+
 /* Where each thread of pid is, as comments. */
 void proc_dump(const char *name, int pid);
 

@@ -79,20 +79,6 @@ static int bound(int type, guint16 *port)
     return fd;
 }
 
-/* Below those that the kernel gives away, or it could be gone when used. */
-guint16 free_port(int type)
-{
-    static guint16 next = 20000;
-    int fd;
-
-    do {
-        g_assert_cmpint(next, <, 32000);
-        fd = bind_at(type, ++next);
-    } while (fd < 0);
-    close(fd);
-    return next;
-}
-
 static void pair_free(gpointer data)
 {
     Pair *p = data;

@@ -32,7 +32,4 @@ void relay_cut_after(Relay *r, guint64 n);
 /* Bytes passed to the other end so far. */
 guint64 relay_bytes(Relay *r);
 
-/* A port of loopback that nobody uses and the kernel gives to nobody. */
-guint16 free_port(int type);
-
 #endif

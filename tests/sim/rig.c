@@ -3,6 +3,8 @@
 #include "tests/sim/rig.h"
 #include "colo/common/unix-socket.h"
 #include "colo/qmp-client.h"
+#include "tests/common/sanitizers.h"
+#include "tests/common/scratch.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -61,34 +63,18 @@ static void side_init(Rig *r, Side *s, const char *name)
     s->watch = watch_new(s->control);
 }
 
-/* What nbdkit needs first, for our plugin with the sanitizers' runtime. */
-static char *preloads(void)
-{
-#ifdef __SANITIZE_ADDRESS__
-    g_autofree char *maps = NULL, *lib = NULL;
-    g_autoptr(GRegex) asan = g_regex_new("/\\S*libasan\\S*", 0, 0, NULL);
-    g_autoptr(GMatchInfo) match = NULL;
-
-    g_assert_true(g_file_get_contents("/proc/self/maps", &maps, NULL, NULL));
-    g_assert_true(g_regex_match(asan, maps, 0, &match));
-    lib = g_match_info_fetch(match, 0);
-    return g_strdup_printf("LD_PRELOAD=%s ASAN_OPTIONS=detect_leaks=0 ", lib);
-#else
-    return g_strdup("");
-#endif
-}
-
 /* It does not start while rig_hold_nbdkit() says so. */
 static void wrap_nbdkit(Rig *r)
 {
     g_autofree char *script = g_build_filename(r->dir, "nbdkit", NULL);
-    g_autofree char *preload = preloads();
+    g_auto(GStrv) variables = sanitizers_variables();
+    g_autofree char *first = g_strjoinv(" ", variables);
     g_autofree char *text = g_strdup_printf("#!/bin/sh\n"
                                             "if [ -e %s/" HOLD_NBDKIT " ]; then"
                                             " echo 'error: held' >&2; exit 1;"
                                             " fi\n"
-                                            "%sexec nbdkit \"$@\"\n",
-                                            r->dir, preload);
+                                            "%s exec nbdkit \"$@\"\n",
+                                            r->dir, first);
 
     g_assert_true(g_file_set_contents(script, text, -1, NULL));
     g_assert_cmpint(g_chmod(script, 0700), ==, 0);
@@ -121,12 +107,12 @@ Rig *rig_new(const RigOptions *o)
     if (o->disks) {
         wrap_nbdkit(r); /* before there are threads */
     }
-    r->ft_port = free_port(SOCK_STREAM);
-    r->hb_port = free_port(SOCK_DGRAM);
+    r->ft_port = scratch_port(SOCK_STREAM);
+    r->hb_port = scratch_port(SOCK_DGRAM);
     r->link = relay_new(r->ft_port, r->hb_port);
     if (o->disks) {
-        r->nbd_port = free_port(SOCK_STREAM);
-        r->nbd_link = relay_new(r->nbd_port, free_port(SOCK_DGRAM));
+        r->nbd_port = scratch_port(SOCK_STREAM);
+        r->nbd_link = relay_new(r->nbd_port, scratch_port(SOCK_DGRAM));
     }
     side_init(r, &r->pri, "pri");
     side_init(r, &r->sec, "sec");
@@ -149,22 +135,6 @@ static void side_clear(Side *s)
     g_free(s->output);
 }
 
-static void remove_tree(const char *path)
-{
-    GDir *dir = g_dir_open(path, 0, NULL);
-    const char *name;
-
-    while (dir && (name = g_dir_read_name(dir))) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-
-        remove_tree(child);
-    }
-    if (dir) {
-        g_dir_close(dir);
-    }
-    g_remove(path);
-}
-
 void rig_free(Rig *r)
 {
     if (r) {
@@ -173,7 +143,7 @@ void rig_free(Rig *r)
         relay_free(r->link);
         relay_free(r->nbd_link);
         if (!r->keep) {
-            remove_tree(r->dir);
+            scratch_remove(r->dir);
         }
         g_free(r->dir);
         g_free(r);
@@ -259,24 +229,17 @@ static void add_colod_disks(Rig *r, Side *s, GString *args)
 
 int rig_nbdkit(Rig *r)
 {
-    g_autofree char *path =
-        r->sec.colod ? g_strdup_printf("/proc/%d/task", (int)r->sec.colod->pid)
-                     : NULL;
-    GDir *dir = path ? g_dir_open(path, 0, NULL) : NULL;
-    const char *tid;
-    int pid = 0;
+    int colod = r->sec.colod ? (int)r->sec.colod->pid : 0, pid = 0;
+    g_auto(GStrv) tids = proc_threads(colod);
 
-    while (!pid && dir && (tid = g_dir_read_name(dir))) {
+    for (char **tid = tids; *tid && !pid; tid++) {
         g_autofree char *children =
-            g_strdup_printf("%s/%s/children", path, tid);
+            g_strdup_printf("/proc/%d/task/%s/children", colod, *tid);
         g_autofree char *text = NULL;
 
         if (g_file_get_contents(children, &text, NULL, NULL)) {
             pid = atoi(text);
         }
-    }
-    if (dir) {
-        g_dir_close(dir);
     }
     return pid;
 }
@@ -293,6 +256,14 @@ static void wait_listening(Side *s)
         g_usleep(1000);
     }
     close(fd);
+}
+
+void rig_kill_host(Side *s)
+{
+    proc_signal(s->qemu, SIGKILL);
+    proc_signal(s->colod, SIGKILL);
+    proc_kill(s->qemu);
+    proc_kill(s->colod);
 }
 
 void rig_start_qemu(Rig *r, Side *s)
@@ -574,6 +545,8 @@ void rig_dump(Rig *r)
     dump_side(&r->sec);
     if (nbdkit) {
         proc_dump("nbdkit", nbdkit);
+    }
+    if (r->nbd_port) {
         dump_port(r->nbd_port);
     }
     dump(r->pri.guest_log);
@@ -599,18 +572,14 @@ static gboolean is_zombie(const char *stat)
 /* All its threads; the first one may be gone before the others. */
 static gboolean is_dead(int pid)
 {
-    g_autofree char *tasks = g_strdup_printf("/proc/%d/task", pid);
-    GDir *dir = g_dir_open(tasks, 0, NULL);
+    g_auto(GStrv) tids = proc_threads(pid);
     gboolean dead = TRUE;
-    const char *tid;
 
-    while (dead && dir && (tid = g_dir_read_name(dir))) {
-        g_autofree char *stat = g_build_filename(tasks, tid, "stat", NULL);
+    for (char **tid = tids; *tid && dead; tid++) {
+        g_autofree char *stat =
+            g_strdup_printf("/proc/%d/task/%s/stat", pid, *tid);
 
         dead = is_zombie(stat);
-    }
-    if (dir) {
-        g_dir_close(dir);
     }
     return dead;
 }

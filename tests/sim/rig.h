@@ -70,6 +70,8 @@ int rig_nbdkit(Rig *r);
 void rig_hold_nbdkit(Rig *r, gboolean hold);
 
 void rig_start_qemu(Rig *r, Side *s);
+/* QEMU and colod at once, as when the host loses its power. */
+void rig_kill_host(Side *s);
 void rig_start_colod(Rig *r, Side *s);
 void rig_start_proxy(Rig *r, Side *s);
 /* All of them. */

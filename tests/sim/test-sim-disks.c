@@ -149,8 +149,7 @@ static void test_host(void)
         g_usleep(g_test_rand_int_range(0, 60000));
         relay_cut(r->nbd_link, TRUE, TRUE);
         relay_cut(r->link, TRUE, TRUE);
-        proc_signal(r->pri.qemu, SIGKILL);
-        proc_signal(r->pri.colod, SIGKILL);
+        rig_kill_host(&r->pri);
         check_takeover(r);
         check_end(r);
     }
@@ -312,8 +311,7 @@ static void test_nbdkit_and_host(void)
 
         g_usleep(g_test_rand_int_range(0, 40000));
         kill_nbdkit(r);
-        proc_signal(r->pri.qemu, SIGKILL);
-        proc_signal(r->pri.colod, SIGKILL);
+        rig_kill_host(&r->pri);
         check_takeover(r);
         check_end(r);
     }
@@ -332,8 +330,7 @@ static void test_disk_then_host(void)
     relay_cut(r->nbd_link, TRUE, TRUE);
     check_said(r, &r->pri, "no checkpoint can be made", SOON_MS);
     g_usleep(100000); /* some heartbeats */
-    proc_signal(r->pri.qemu, SIGKILL);
-    proc_signal(r->pri.colod, SIGKILL);
+    rig_kill_host(&r->pri);
     check_takeover(r);
     check_end(r);
 }
@@ -431,8 +428,7 @@ static void test_link(void)
     relay_cut(r->nbd_link, TRUE, TRUE);
     wait_stale(r, &r->sec);
     relay_cut(r->link, TRUE, TRUE);
-    proc_signal(r->pri.qemu, SIGKILL);
-    proc_signal(r->pri.colod, SIGKILL);
+    rig_kill_host(&r->pri);
     check_detail(r, &r->sec, "had gone on without us", SOON_MS);
     tell(&r->sec, "x-colo-lost-heartbeat");
     check_takeover(r);

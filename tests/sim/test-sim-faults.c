@@ -85,8 +85,7 @@ static void inject(Rig *r, Side *s, const char *when, const char *what,
 static void lose_primary_host(Rig *r)
 {
     relay_cut(r->link, TRUE, TRUE);
-    proc_kill(r->pri.qemu);
-    proc_kill(r->pri.colod);
+    rig_kill_host(&r->pri);
 }
 
 /* The secondary takes over, from a whole state. */

@@ -300,10 +300,7 @@ static void mend_all(Rig *r)
 static void kill_host(Rig *r, Side *s)
 {
     cut_all(r);
-    proc_signal(s->qemu, SIGKILL);
-    proc_signal(s->colod, SIGKILL);
-    proc_kill(s->qemu);
-    proc_kill(s->colod);
+    rig_kill_host(s);
     kill_proc(s->proxy);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A folder with an image, and a store on it. */
 #include "tests/store/fixture.h"
+#include "tests/common/scratch.h"
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -17,23 +18,6 @@ char *test_dir_new(void)
     template = g_build_filename(where, "colo-store-XXXXXX", NULL);
     g_assert_nonnull(g_mkdtemp(template));
     return g_steal_pointer(&template);
-}
-
-void test_dir_remove(const char *dir)
-{
-    g_autoptr(GDir) d = g_dir_open(dir, 0, NULL);
-    const char *name;
-
-    while (d && (name = g_dir_read_name(d))) {
-        g_autofree char *path = g_build_filename(dir, name, NULL);
-
-        if (g_file_test(path, G_FILE_TEST_IS_DIR)) {
-            test_dir_remove(path);
-        } else {
-            g_unlink(path);
-        }
-    }
-    g_rmdir(dir);
 }
 
 static void on_event(gpointer user, const char *what, const char *detail)
@@ -112,7 +96,7 @@ void fixture_free(Fixture *f)
 {
     colo_store_close(f->s);
     store_boot_id_path = "/proc/sys/kernel/random/boot_id";
-    test_dir_remove(f->dir);
+    scratch_remove(f->dir);
     g_string_free(f->events, TRUE);
     g_mutex_clear(&f->lock);
     g_cond_clear(&f->cond);

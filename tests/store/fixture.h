@@ -16,7 +16,6 @@ typedef struct Fixture {
 
 /* A new folder for files; in memory where that can be. */
 char *test_dir_new(void);
-void test_dir_remove(const char *dir);
 
 /* size: bytes of the image.  Not opened yet. */
 Fixture *fixture_new(guint64 size);

@@ -2,6 +2,7 @@
 /* Logs: what is written is found, what is broken is not. */
 #include "blockrep/store/log.h"
 #include "blockrep/store/file-io.h"
+#include "tests/common/scratch.h"
 #include "tests/store/fixture.h"
 
 #include <fcntl.h>
@@ -50,7 +51,7 @@ static void tear_down(Logs *l, gconstpointer unused)
 {
     store_log_close(l->log);
     close(l->folder);
-    test_dir_remove(l->dir);
+    scratch_remove(l->dir);
     g_free(l->dir);
     for (guint i = 0; i < l->n; i++) {
         g_free(l->data[i]);

@@ -7,6 +7,7 @@
  * operations in all.
  */
 #include "tests/store/fixture.h"
+#include "tests/common/scratch.h"
 #include "tests/store/model.h"
 
 #include <glib/gstdio.h>
@@ -307,8 +308,8 @@ static void start_anew(Test *t)
     g_autofree char *folder = g_strconcat(t->base, ".colo", NULL);
     g_autofree char *image = NULL;
 
-    test_dir_remove(folder);
-    test_dir_remove(t->shadow);
+    scratch_remove(folder);
+    scratch_remove(t->shadow);
     disk_copy_all(t->live, t->shadow);
     g_assert_true(g_file_get_contents(t->base, &image, NULL, NULL));
     model_fresh(t->m, (guint8 *)image);
@@ -398,7 +399,7 @@ static void test_model(void)
         g_assert_cmpuint(t.m->power_losses, >, 3);
         g_assert_cmpuint(t.m->crashes, >, t.m->power_losses);
     }
-    test_dir_remove(t.dir);
+    scratch_remove(t.dir);
     munmap(t.m, sizeof(*t.m));
     g_free(t.dir);
     g_free(t.live);

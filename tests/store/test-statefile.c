@@ -2,6 +2,7 @@
 /* The state file: the newest whole snapshot counts, whatever is broken. */
 #include "blockrep/store/statefile.h"
 #include "blockrep/store/file-io.h"
+#include "tests/common/scratch.h"
 #include "tests/store/fixture.h"
 
 #include <fcntl.h>
@@ -29,7 +30,7 @@ static void tear_down(Files *t, gconstpointer unused)
 {
     store_state_close(t->f);
     close(t->folder);
-    test_dir_remove(t->dir);
+    scratch_remove(t->dir);
     g_free(t->dir);
 }
 
