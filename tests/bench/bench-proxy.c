@@ -361,21 +361,24 @@ static void print(const Bed *b, const Samples *rate, const Samples *reference,
     g_autoptr(GString) o = g_string_new(NULL);
     double r = samples_quantile(rate, 0.5);
     double bare = samples_quantile(reference, 0.5);
+    double each = packets ? 1e6 : 1;
 
     bench_put_string(o, "bench", "proxy");
     bench_put_string(o, "traffic", packets ? "packets" : "stream");
     bench_put_int(o, "flows", n_flows);
-    bench_put_string(o, "congestion", congestion);
+    if (streams) {
+        bench_put_string(o, "congestion", congestion);
+    }
     bench_put_int(o, "seconds", seconds);
     bench_put_string(o, "unit", packets ? "packets/s" : "Gbit/s");
     bench_put_number(o, "rate", r);
     bench_put_number(o, "reference", bare);
     bench_put_number(o, "ratio", ratio(r, bare));
-    /* Seconds of the processor for each Gbit, or packet */
+    /* Seconds of the processor for each Gbit, or million packets */
     bench_put_number(o, "reference_cpu",
-                     ratio(b->reference_cpu, b->reference_units));
-    bench_put_number(o, "primary_cpu", ratio(b->cpu[0], b->units));
-    bench_put_number(o, "secondary_cpu", ratio(b->cpu[1], b->units));
+                     ratio(b->reference_cpu * each, b->reference_units));
+    bench_put_number(o, "primary_cpu", ratio(b->cpu[0] * each, b->units));
+    bench_put_number(o, "secondary_cpu", ratio(b->cpu[1] * each, b->units));
     bench_put_number(o, "matched",
                      ratio((double)b->matched, (double)b->released));
     bench_put_int(o, "checkpoints", b->checkpoints);
