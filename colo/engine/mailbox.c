@@ -9,6 +9,7 @@
 struct ColoMailbox {
     GAsyncQueue *queue; /* ColoMsg */
     int fd;
+    gint quit; /* atomic: once it was posted */
 };
 
 ColoMailbox *colo_mailbox_new(void)
@@ -48,6 +49,9 @@ void colo_mailbox_post(ColoMailbox *m, ColoMsg *msg)
 {
     guint64 one = 1;
 
+    if (msg->type == COLO_MSG_QUIT) {
+        g_atomic_int_set(&m->quit, TRUE);
+    }
     g_async_queue_push(m->queue, msg);
     if (write(m->fd, &one, sizeof(one)) < 0) {
         g_assert(errno == EAGAIN); /* full of wakes: it will wake */
@@ -64,6 +68,11 @@ void colo_mailbox_tell(ColoMailbox *m, ColoMsgType type, gint64 number,
     msg->text = g_strdup(text);
     msg->data = data;
     colo_mailbox_post(m, msg);
+}
+
+gboolean colo_mailbox_wants_quit(ColoMailbox *m)
+{
+    return g_atomic_int_get(&m->quit);
 }
 
 ColoMsg *colo_mailbox_take(ColoMailbox *m)

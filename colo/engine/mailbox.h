@@ -54,6 +54,9 @@ void colo_mailbox_post(ColoMailbox *m, ColoMsg *msg); /* transfer full */
 void colo_mailbox_tell(ColoMailbox *m, ColoMsgType type, gint64 number,
                        const char *text, gpointer data);
 
+/* Was COLO_MSG_QUIT posted?  For who is busy and cannot look. */
+gboolean colo_mailbox_wants_quit(ColoMailbox *m);
+
 /* The next message (free with colo_msg_free) or NULL; never waits. */
 ColoMsg *colo_mailbox_take(ColoMailbox *m);
 void colo_msg_free(ColoMsg *msg);

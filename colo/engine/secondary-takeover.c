@@ -5,10 +5,15 @@
 
 #define STOPPED_US (1000 * 1000) /* for a primary to stop its guest */
 
+gboolean secondary_is_last(const Secondary *s)
+{
+    return s->e->state == COLO_STATE_TAKEOVER || s->vm_died ||
+           colo_heartbeat_is_lost(s->e->heartbeat);
+}
+
 gboolean secondary_is_alone(const Secondary *s)
 {
-    return s->e->state == COLO_STATE_TAKEOVER || !s->conn || s->vm_died ||
-           colo_heartbeat_is_lost(s->e->heartbeat);
+    return !s->conn || secondary_is_last(s);
 }
 
 /*

@@ -4,25 +4,54 @@
 #include "colo/log.h"
 
 #define REOPEN_US (1000 * 1000)
-/* Nobody else has the guest: QEMU may take this long to bring it back. */
-#define LAST_US   (60 * G_USEC_PER_SEC)
+/* For QEMU to bring the guest back while the primary does not answer. */
+#define ALONE_US  (60 * G_USEC_PER_SEC)
+/* When nobody else has the guest we wait, look this often, and say so then. */
+#define LOOK_US   (500 * 1000)
+#define SAY_US    (3 * G_USEC_PER_SEC)
 
 /* --- The VM -------------------------------------------------------------- */
+
+static void say_silent(Secondary *s, gint64 waited_us)
+{
+    g_autofree char *text = NULL;
+
+    if (waited_us < s->said_silent_us) {
+        s->said_silent_us = 0; /* it is another command's answer */
+    }
+    if (waited_us >= MAX(SAY_US, 2 * s->said_silent_us)) {
+        s->said_silent_us = waited_us;
+        text = g_strdup_printf("QEMU has not answered for %d s, and nobody "
+                               "else has the guest: waiting for it",
+                               (int)(waited_us / G_USEC_PER_SEC));
+        colo_engine_note(s->e, text);
+    }
+}
 
 /*
  * A QEMU that is silent for --qmp-timeout is given up, so that the primary does
  * not wait for it.  When there is no primary, all would be lost with it: QEMU
  * brings its disks' caches to disk before it loads, and a disk that has much to
- * write just then takes seconds for that.  The primary may be lost while we
- * wait.
+ * write just then takes seconds for that, one that hangs any time.  The primary
+ * may be lost while we wait.
  */
-static gint64 patience(gpointer user)
+static gint64 patience(gint64 waited_us, gpointer user)
 {
-    const Secondary *s = user;
+    Secondary *s = user;
     gboolean needed =
         s->complete || (s->hold && ft_hold_is_committed(s->hold));
 
-    return needed && secondary_is_alone(s) ? LAST_US : 0;
+    if (!needed || !secondary_is_alone(s)) {
+        return 0;
+    }
+    if (!secondary_is_last(s)) {
+        return ALONE_US;
+    }
+    if (colo_mailbox_wants_quit(s->e->mailbox)) {
+        return 0;
+    }
+    say_silent(s, waited_us);
+    return waited_us + LOOK_US;
 }
 
 static gboolean open_vm(Secondary *s, gint64 timeout_us, GError **error)

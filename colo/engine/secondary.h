@@ -92,6 +92,7 @@ typedef struct Secondary {
     gint64 reopen_at;       /* when to look for QEMU again; 0: it is there */
     gboolean fencing;
     gboolean vm_died;       /* the primary's QEMU, says its colod */
+    gint64 said_silent_us;  /* of the silence that was last said of QEMU */
 } Secondary;
 
 /* --- secondary.c -------------------------------------------------------- */
@@ -116,8 +117,10 @@ void secondary_show_copy(Secondary *s);
 
 /* --- secondary-takeover.c ----------------------------------------------- */
 
-/* There is no primary any more, as far as is known. */
+/* The primary does not answer: its link or all of it is gone. */
 gboolean secondary_is_alone(const Secondary *s);
+/* It is all of it, as far as is known. */
+gboolean secondary_is_last(const Secondary *s);
 
 /* reason: as in COLO_EXIT; why: for the operator. */
 void secondary_take_over(Secondary *s, const char *reason, const char *why);

@@ -133,24 +133,29 @@ void colo_vm_set_patience(ColoVm *vm, ColoVmPatienceFunc patience,
     vm->patience_data = user_data;
 }
 
-static gint64 patience(const ColoVm *vm)
+static gint64 waited(const ColoVm *vm)
 {
-    gint64 us = vm->patience ? vm->patience(vm->patience_data) : 0;
+    return g_get_monotonic_time() - vm->asked_us;
+}
 
-    return MAX(us, vm->timeout_us);
+static gint64 deadline_after(const ColoVm *vm, gint64 waited_us)
+{
+    gint64 us = vm->patience ? vm->patience(waited_us, vm->patience_data) : 0;
+
+    return vm->asked_us + MAX(us, vm->timeout_us);
 }
 
 static gint64 later_deadline(gpointer user_data)
 {
     const ColoVm *vm = user_data;
 
-    return vm->asked_us + patience(vm);
+    return deadline_after(vm, waited(vm));
 }
 
 gint64 colo_vm_deadline(ColoVm *vm)
 {
     vm->asked_us = g_get_monotonic_time();
-    return later_deadline(vm);
+    return deadline_after(vm, 0);
 }
 
 void colo_vm_take_error(ColoVm *vm, GError *qmp_error, const char *what,
@@ -162,7 +167,7 @@ void colo_vm_take_error(ColoVm *vm, GError *qmp_error, const char *what,
         g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_HUNG,
                     "QEMU at %s did not answer for %" G_GINT64_FORMAT
                     " ms (%s): it hangs, or --qmp-timeout is too short",
-                    vm->qmp_path, patience(vm) / 1000, what);
+                    vm->qmp_path, waited(vm) / 1000, what);
     } else if (g_error_matches(e, COLO_QMP_ERROR, COLO_QMP_ERROR_CLOSED) ||
                g_error_matches(e, COLO_QMP_ERROR, COLO_QMP_ERROR_PROTOCOL)) {
         g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_GONE,

@@ -87,12 +87,12 @@ const char *colo_vm_shutdown_reason(const ColoVm *vm);
 gboolean colo_vm_check_alive(ColoVm *vm, GError **error);
 
 /*
- * For how long QEMU may be silent now, in us; --qmp-timeout at least.  Asked
- * for each command, and once more when that time is over: more may depend on
- * the answer by then.  NULL: --qmp-timeout.  Called from inside colo_vm_*();
- * must not call back.
+ * For how long QEMU may be silent in all, in us; --qmp-timeout at least.  Asked
+ * for each command, and again whenever that time is over (waited_us: for how
+ * long it has been silent): more may depend on the answer by then.  NULL:
+ * --qmp-timeout.  Called from inside colo_vm_*(); must not call back.
  */
-typedef gint64 (*ColoVmPatienceFunc)(gpointer user_data);
+typedef gint64 (*ColoVmPatienceFunc)(gint64 waited_us, gpointer user_data);
 void colo_vm_set_patience(ColoVm *vm, ColoVmPatienceFunc patience,
                           gpointer user_data);
 
