@@ -379,6 +379,10 @@ void colo_secondary_close(ColoEngine *e)
     if (!s) {
         return;
     }
+    /* It asks the heartbeat, which is gone by now. */
+    if (e->vm) {
+        colo_vm_set_patience(e->vm, NULL, NULL);
+    }
     /* Connections that wait for an answer get one; none is left after. */
     secondary_link_stop(s->link);
     do {
