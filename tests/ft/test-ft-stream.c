@@ -4,6 +4,7 @@
 #include "pair.h"
 
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define PAGES 2048 /* 8 MiB */
@@ -333,7 +334,7 @@ static void test_cancel_in_frame(void)
 /* A sender that stops in the middle of a frame; between frames it may. */
 static void test_receiver_stall(void)
 {
-    static const Setup s = {.stall_us = 150000};
+    static const Setup s = {.stall_us = 400000};
     FtHeader h = {.cmd = FT_CMD_BEGIN, .payload_len = FT_BEGIN_LEN};
     guint8 raw[FT_HEADER_LEN];
     FtHold *hold = ft_hold_new(8, 64, NULL);
@@ -353,7 +354,7 @@ static void test_receiver_stall(void)
     ft_hold_free(hold);
 
     pair_init(&p, &s);
-    g_usleep(450000);
+    g_usleep(G_USEC_PER_SEC);
     send_small(&p, 1, 0, TRUE);
     e = tx_expect(&p.tx, FT_EVENT_ACK);
     pair_clear(&p);
@@ -367,16 +368,17 @@ static void test_trickle(void)
     FtRun run = {.n_pages = FT_CHUNK_DATA / COLO_PAGE_SIZE};
     FtChunk c = {.type = FT_CHUNK_PAGES, .n_runs = 1};
     FtHold *hold = ft_hold_new(run.n_pages, 64, NULL);
-    Rx rx = {.stall_us = 200000};
+    Rx rx = {.stall_us = G_USEC_PER_SEC}; /* however late we are woken */
     int fds[2];
 
     tcp_pair(fds);
     frame_begin(in, 1, &(FtBegin){.epoch = 1});
     frame_chunk(in, 1, 1, &c, &run, data, FT_CHUNK_DATA);
     rx_start(&rx, fds[1], hold, 1);
-    for (guint i = 0; i < 12; i++) {
-        g_assert_cmpint(write(fds[0], in->data + i * 1000, 1000), ==, 1000);
-        g_usleep(60000);
+    for (guint i = 0; i < 15; i++) {
+        g_assert_cmpint(
+            send(fds[0], in->data + i * 1000, 1000, MSG_NOSIGNAL), ==, 1000);
+        g_usleep(100 * 1000);
     }
     close(fds[0]);
     rx_join(&rx);
