@@ -45,6 +45,7 @@ struct ColoDiskServer {
     guint64 asked; /* id of query-disks, or 0 */
     gboolean answered;
     gint64 asked_at;
+    gboolean said_late;
 
     Caller engine; /* the engine's thread's */
     Caller conn;   /* the receiving thread's; of one after another */
@@ -58,6 +59,8 @@ struct ColoDiskServer {
     char *session;     /* what a new nbdkit is told; NULL: none */
     guint64 committed; /* likewise; 0: none */
     gboolean promoted; /* the guest here must not see an error */
+    gint64 owing_since; /* an answer to query-disks; 0: it owes none */
+    gint64 silent_at;   /* it was last known to be silent; 0: never */
     JsonNode *disks;   /* last answer to query-disks */
 };
 
@@ -85,6 +88,9 @@ void listener_refuse(Listener *l);
 void listener_close(Listener *l);
 
 /* --- watch.c ----------------------------------------------------------- */
+
+/* An answer that takes longer is late: nothing of the plugin's does. */
+#define DISK_SERVER_LATE_US (500 * 1000)
 
 gpointer disk_server_thread(gpointer server);
 

@@ -128,6 +128,20 @@ char *colo_disk_server_why(ColoDiskServer *s)
     return why;
 }
 
+gint64 colo_disk_server_silent_at(ColoDiskServer *s)
+{
+    gint64 now = g_get_monotonic_time(), at;
+
+    g_mutex_lock(&s->lock);
+    if (!s->up ||
+        (s->owing_since && now - s->owing_since > DISK_SERVER_LATE_US)) {
+        s->silent_at = now;
+    }
+    at = s->silent_at;
+    g_mutex_unlock(&s->lock);
+    return at;
+}
+
 JsonNode *colo_disk_server_query(ColoDiskServer *s)
 {
     JsonNode *disks = NULL;

@@ -67,6 +67,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ColoDiskServer, colo_disk_server_free)
 gboolean colo_disk_server_is_up(ColoDiskServer *s);
 /* Why it is not, for the operator; g_free() */
 char *colo_disk_server_why(ColoDiskServer *s);
+/*
+ * When it last was not up, or did not answer (monotonic), which may be now: who
+ * uses its disks could not go on then.  0: never.
+ */
+gint64 colo_disk_server_silent_at(ColoDiskServer *s);
 /* The plugin's query-disks, at most about a second old; NULL: none yet. */
 JsonNode *colo_disk_server_query(ColoDiskServer *s);
 /* FALSE: there is no such disk, or nothing is known of it yet. */

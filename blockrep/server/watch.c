@@ -222,6 +222,17 @@ static gboolean start(ColoDiskServer *s, GError **error)
     }
 }
 
+/* It was asked at some time, or, with 0, has answered by now. */
+static void note_owing(ColoDiskServer *s, gint64 since, gint64 now)
+{
+    g_mutex_lock(&s->lock);
+    if (s->owing_since && now - s->owing_since > DISK_SERVER_LATE_US) {
+        s->silent_at = now;
+    }
+    s->owing_since = since;
+    g_mutex_unlock(&s->lock);
+}
+
 static void on_reply(guint64 id, JsonNode *value, gpointer user_data)
 {
     ColoDiskServer *s = user_data;
@@ -242,16 +253,24 @@ static gboolean keep_asking(ColoDiskServer *s)
 
         s->asked = 0;
         s->answered = FALSE;
+        note_owing(s, 0, now);
         if (disks && take_disks(s, disks)) {
             s->news(s->user_data);
         }
     }
     if (s->asked) {
+        if (!s->said_late && now - s->asked_at >= ANSWER_US) {
+            s->said_late = TRUE;
+            colo_log_warn("nbdkit has not answered for %d s",
+                          (int)(ANSWER_US / G_USEC_PER_SEC));
+        }
         return now - s->asked_at < HUNG_US;
     }
+    s->said_late = FALSE;
     if (now - s->asked_at >= QUERY_US) {
         s->asked = colo_qmp_client_send(s->watch, "query-disks", NULL);
         s->asked_at = now;
+        note_owing(s, now, now);
         /* If that does not work out, the next dispatch says so. */
         colo_qmp_client_flush(s->watch, now + ANSWER_US, NULL);
     }
@@ -267,6 +286,8 @@ static void serve(ColoDiskServer *s)
     colo_qmp_client_set_reply_func(s->watch, on_reply);
     g_mutex_lock(&s->lock);
     s->up = TRUE;
+    s->owing_since = 0;
+    s->silent_at = g_get_monotonic_time();
     s->generation++;
     g_free(s->why);
     s->why = g_strdup("");

@@ -6,7 +6,8 @@
 
 #define SESSION_US (5 * G_USEC_PER_SEC)
 #define COMMIT_US  (3 * G_USEC_PER_SEC)
-#define LOAD_US    (10 * G_USEC_PER_SEC)
+/* An nbdkit that hangs is replaced after 15 s. */
+#define LOAD_US    (20 * G_USEC_PER_SEC)
 /* Nobody else has the guest then: it is worth some patience. */
 #define TAKEOVER_US (60 * G_USEC_PER_SEC)
 

@@ -29,6 +29,20 @@ static void say_silent(Secondary *s, gint64 waited_us)
 }
 
 /*
+ * QEMU loads when its disks' caches are on disk: it has its time from when they
+ * answer.  The primary's clients do not wait for that: its proxy passes what is
+ * held for too long.
+ */
+static gint64 patience_with_disks(const ColoEngine *e, gint64 waited_us)
+{
+    gint64 silent_at = e->disks ? colo_disk_server_silent_at(e->disks) : 0;
+    gint64 us = waited_us - (g_get_monotonic_time() - silent_at) +
+                e->config->qmp_timeout_ms * 1000;
+
+    return silent_at ? MIN(us, ALONE_US) : 0;
+}
+
+/*
  * A QEMU that is silent for --qmp-timeout is given up, so that the primary does
  * not wait for it.  When there is no primary, all would be lost with it: QEMU
  * brings its disks' caches to disk before it loads, and a disk that has much to
@@ -42,7 +56,7 @@ static gint64 patience(gint64 waited_us, gpointer user)
         s->complete || (s->hold && ft_hold_is_committed(s->hold));
 
     if (!needed || !secondary_is_alone(s)) {
-        return 0;
+        return patience_with_disks(s->e, waited_us);
     }
     if (!secondary_is_last(s)) {
         return ALONE_US;

@@ -66,6 +66,18 @@ static void check_whole(Rig *r, Side *s)
     check_guest(r, s);
 }
 
+static gint64 full_copies(Rig *r)
+{
+    g_autofree char *all = NULL;
+    gint64 n = 0;
+
+    g_assert_true(g_file_get_contents(r->pri.output, &all, NULL, NULL));
+    for (char *p = all; (p = strstr(p, "copying the guest's RAM")); p++) {
+        n++;
+    }
+    return n;
+}
+
 /* A command without a word back. */
 static void tell(Side *s, const char *command)
 {
@@ -237,6 +249,37 @@ static void test_nbdkit(void)
     check_end(r);
 }
 
+/*
+ * QEMU cannot load while its disks do not answer: it is not given up for that,
+ * and what the secondary has stays good.
+ */
+static void test_nbdkit_hung(void)
+{
+    RigOptions o = {.qmp_timeout_ms = 2000, .heartbeat_timeout_ms = 2000};
+    Rig *r = start(&o);
+    guint injected = count(&r->sec, "inject");
+    gint64 end = g_get_monotonic_time() + SOON_MS * G_TIME_SPAN_MILLISECOND;
+    int pid = rig_nbdkit(r);
+
+    rig_inject(&r->sec, "before", "job-snapshot-load", "hang", 5000);
+    while (count(&r->sec, "inject") == injected) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(2000);
+    }
+    end = g_get_monotonic_time() + 3500 * G_TIME_SPAN_MILLISECOND;
+    kill(pid, SIGSTOP);
+    check_said(r, &r->sec, "nbdkit has not answered for 2 s", SOON_MS);
+    g_usleep((gulong)MAX(end - g_get_monotonic_time(), 0));
+    kill(pid, SIGCONT);
+    more_checkpoints(r, 1);
+    check_state(r, &r->pri, "active", SOON_MS);
+    more_checkpoints(r, 3);
+    g_assert_cmpint(rig_nbdkit(r), ==, pid);
+    g_assert_cmpint(full_copies(r), ==, 1);
+    take_over(r);
+    check_end(r);
+}
+
 /* TRUE: who connects to the disks hears NBD's first word; FALSE: an end. */
 static gboolean is_greeted(Rig *r)
 {
@@ -373,18 +416,6 @@ static void test_survivor(void)
 
 /* --- The link to the disks ---------------------------------------------- */
 
-static gint64 full_copies(Rig *r)
-{
-    g_autofree char *all = NULL;
-    gint64 n = 0;
-
-    g_assert_true(g_file_get_contents(r->pri.output, &all, NULL, NULL));
-    for (char *p = all; (p = strstr(p, "copying the guest's RAM")); p++) {
-        n++;
-    }
-    return n;
-}
-
 static gboolean is_stale(Side *s)
 {
     g_autoptr(GError) error = NULL;
@@ -509,6 +540,7 @@ int main(int argc, char **argv)
     g_test_add_func("/sim/disks/points", test_points);
     g_test_add_func("/sim/disks/cancelled", test_cancelled);
     g_test_add_func("/sim/disks/nbdkit", test_nbdkit);
+    g_test_add_func("/sim/disks/nbdkit-hung", test_nbdkit_hung);
     g_test_add_func("/sim/disks/port", test_port);
     g_test_add_func("/sim/disks/nbdkit-and-host", test_nbdkit_and_host);
     g_test_add_func("/sim/disks/disk-then-host", test_disk_then_host);
