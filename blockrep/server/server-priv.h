@@ -42,9 +42,7 @@ struct ColoDiskServer {
     Listener listener;
     Nbdkit nbdkit;
     ColoQmpClient *watch;
-    guint64 asked; /* id of query-disks, or 0 */
     gboolean answered;
-    gint64 asked_at;
     gboolean said_late;
 
     Caller engine; /* the engine's thread's */
@@ -59,9 +57,10 @@ struct ColoDiskServer {
     char *session;     /* what a new nbdkit is told; NULL: none */
     guint64 committed; /* likewise; 0: none */
     gboolean promoted; /* the guest here must not see an error */
-    gint64 owing_since; /* an answer to query-disks; 0: it owes none */
-    gint64 silent_at;   /* it was last known to be silent; 0: never */
     JsonNode *disks;   /* last answer to query-disks */
+    guint64 asked;     /* id of the query-disks that it owes, or 0 */
+    gint64 asked_at;   /* the last one */
+    gint64 silent_at;  /* it was last known to be silent; 0: never */
 };
 
 /* --- nbdkit.c ---------------------------------------------------------- */
@@ -87,10 +86,12 @@ gboolean listener_open(Listener *l, GError **error);
 void listener_refuse(Listener *l);
 void listener_close(Listener *l);
 
-/* --- watch.c ----------------------------------------------------------- */
+/* --- server.c ---------------------------------------------------------- */
 
-/* An answer that takes longer is late: nothing of the plugin's does. */
-#define DISK_SERVER_LATE_US (500 * 1000)
+/* If nobody serves, or an answer is late; with the lock. */
+void disk_server_note_silence(ColoDiskServer *s);
+
+/* --- watch.c ----------------------------------------------------------- */
 
 gpointer disk_server_thread(gpointer server);
 

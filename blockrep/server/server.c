@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #define AGAIN_US (10 * 1000) /* between attempts, when a connection broke */
+/* An answer that takes longer is late: nothing of the plugin's does. */
+#define LATE_US  (500 * 1000)
 
 /* What is a survivor's stays so, for nobody but its user throws it away. */
 static gboolean check_survivor(const ColoDiskServerOptions *o,
@@ -128,15 +130,21 @@ char *colo_disk_server_why(ColoDiskServer *s)
     return why;
 }
 
-gint64 colo_disk_server_silent_at(ColoDiskServer *s)
+void disk_server_note_silence(ColoDiskServer *s)
 {
-    gint64 now = g_get_monotonic_time(), at;
+    gint64 now = g_get_monotonic_time();
 
-    g_mutex_lock(&s->lock);
-    if (!s->up ||
-        (s->owing_since && now - s->owing_since > DISK_SERVER_LATE_US)) {
+    if (!s->up || (s->asked && now - s->asked_at > LATE_US)) {
         s->silent_at = now;
     }
+}
+
+gint64 colo_disk_server_silent_at(ColoDiskServer *s)
+{
+    gint64 at;
+
+    g_mutex_lock(&s->lock);
+    disk_server_note_silence(s);
     at = s->silent_at;
     g_mutex_unlock(&s->lock);
     return at;

@@ -56,7 +56,7 @@ static void set_down(ColoDiskServer *s, const char *fmt, ...)
     }
 }
 
-/* Only this thread changes why, and so reads it without the lock. */
+/* Only this thread changes why and asked; it reads them without the lock. */
 
 static void on_event(const char *event, JsonObject *data, gint64 time_us,
                      gpointer user_data)
@@ -222,14 +222,15 @@ static gboolean start(ColoDiskServer *s, GError **error)
     }
 }
 
-/* It was asked at some time, or, with 0, has answered by now. */
-static void note_owing(ColoDiskServer *s, gint64 since, gint64 now)
+/* 0: it has answered. */
+static void set_asked(ColoDiskServer *s, guint64 id)
 {
     g_mutex_lock(&s->lock);
-    if (s->owing_since && now - s->owing_since > DISK_SERVER_LATE_US) {
-        s->silent_at = now;
+    disk_server_note_silence(s);
+    s->asked = id;
+    if (id) {
+        s->asked_at = g_get_monotonic_time();
     }
-    s->owing_since = since;
     g_mutex_unlock(&s->lock);
 }
 
@@ -251,9 +252,8 @@ static gboolean keep_asking(ColoDiskServer *s)
     if (s->answered) {
         JsonNode *disks = colo_qmp_client_wait(s->watch, s->asked, now, &e);
 
-        s->asked = 0;
+        set_asked(s, 0);
         s->answered = FALSE;
-        note_owing(s, 0, now);
         if (disks && take_disks(s, disks)) {
             s->news(s->user_data);
         }
@@ -268,9 +268,7 @@ static gboolean keep_asking(ColoDiskServer *s)
     }
     s->said_late = FALSE;
     if (now - s->asked_at >= QUERY_US) {
-        s->asked = colo_qmp_client_send(s->watch, "query-disks", NULL);
-        s->asked_at = now;
-        note_owing(s, now, now);
+        set_asked(s, colo_qmp_client_send(s->watch, "query-disks", NULL));
         /* If that does not work out, the next dispatch says so. */
         colo_qmp_client_flush(s->watch, now + ANSWER_US, NULL);
     }
@@ -280,14 +278,13 @@ static gboolean keep_asking(ColoDiskServer *s)
 /* Until it ends, or has to. */
 static void serve(ColoDiskServer *s)
 {
-    s->asked = 0;
     s->answered = FALSE;
-    s->asked_at = g_get_monotonic_time();
     colo_qmp_client_set_reply_func(s->watch, on_reply);
     g_mutex_lock(&s->lock);
+    disk_server_note_silence(s); /* until now */
     s->up = TRUE;
-    s->owing_since = 0;
-    s->silent_at = g_get_monotonic_time();
+    s->asked = 0;
+    s->asked_at = g_get_monotonic_time();
     s->generation++;
     g_free(s->why);
     s->why = g_strdup("");
