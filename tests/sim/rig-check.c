@@ -90,6 +90,27 @@ void check_guest_stopped(Rig *r, Side *s)
     must(r, !rig_guest_runs(s, 100), "the guest of %s runs", s->name);
 }
 
+void check_injected(Rig *r, Side *s, guint before)
+{
+    for (int i = 0; i < SOON_MS / 5; i++) {
+        if (rig_log_count(s, "inject") > before) {
+            return;
+        }
+        g_usleep(5000);
+    }
+    rig_dump(r);
+    g_error("what was arranged on %s did not happen", s->name);
+}
+
+void check_inject(Rig *r, Side *s, const char *when, const char *what,
+                  const char *act, gint64 ms)
+{
+    guint before = rig_log_count(s, "inject");
+
+    rig_inject(s, when, what, act, ms);
+    check_injected(r, s, before);
+}
+
 gint64 check_stat(Side *s, const char *name)
 {
     g_autoptr(GError) error = NULL;

@@ -24,6 +24,12 @@ void check_exit(Rig *r, Side *s, int code, const char *text);
 void check_guest(Rig *r, Side *s);
 void check_guest_stopped(Rig *r, Side *s);
 
+/* rig_inject(), and then: it has happened. */
+void check_inject(Rig *r, Side *s, const char *when, const char *what,
+                  const char *act, gint64 ms);
+/* The same of what was arranged when the log had so many lines "inject". */
+void check_injected(Rig *r, Side *s, guint before);
+
 /* A number of query-colo-stats. */
 gint64 check_stat(Side *s, const char *name);
 

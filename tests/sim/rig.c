@@ -454,18 +454,21 @@ void rig_inject(Side *s, const char *when, const char *what, const char *act,
     g_assert_no_error(error);
 }
 
+guint rig_log_count(Side *s, const char *word)
+{
+    g_autoptr(GArray) lines = sim_log_read(s->guest_log);
+
+    return sim_log_count(lines, word);
+}
+
 gboolean rig_guest_runs(Side *s, int ms)
 {
     gint64 end = g_get_monotonic_time() + ms * G_TIME_SPAN_MILLISECOND;
-    g_autoptr(GArray) before = sim_log_read(s->guest_log);
-    guint seen = sim_log_count(before, "chain");
+    guint seen = rig_log_count(s, "chain");
 
     while (g_get_monotonic_time() < end) {
-        g_autoptr(GArray) now = NULL;
-
         g_usleep(5000);
-        now = sim_log_read(s->guest_log);
-        if (sim_log_count(now, "chain") > seen) {
+        if (rig_log_count(s, "chain") > seen) {
             return TRUE;
         }
     }

@@ -96,6 +96,9 @@ void rig_arm_proxy(Side *s, const char *what, const char *act, gint64 ms);
 void rig_inject(Side *s, const char *when, const char *what, const char *act,
                 gint64 ms);
 
+/* Lines of its QEMU's log with this word. */
+guint rig_log_count(Side *s, const char *word);
+
 /* Steps of the guest go on: a new line of its chain within ms. */
 gboolean rig_guest_runs(Side *s, int ms);
 

@@ -29,13 +29,6 @@ static Rig *start(RigOptions *o)
     return r;
 }
 
-static guint count(Side *s, const char *word)
-{
-    g_autoptr(GArray) lines = sim_log_read(s->guest_log);
-
-    return sim_log_count(lines, word);
-}
-
 /* n more checkpoints of the secondary */
 static void more_checkpoints(Rig *r, guint n)
 {
@@ -55,14 +48,15 @@ static void more_checkpoints(Rig *r, guint n)
 /* All of its memory and its disks are of one moment, now that it runs. */
 static void check_whole(Rig *r, Side *s)
 {
-    guint before = count(s, "resumed");
+    guint before = rig_log_count(s, "resumed");
     gint64 end = g_get_monotonic_time() + SOON_MS * G_TIME_SPAN_MILLISECOND;
 
     rig_inject(s, NULL, NULL, "check", 0);
-    while (count(s, "resumed") == before && g_get_monotonic_time() < end) {
+    while (rig_log_count(s, "resumed") == before &&
+           g_get_monotonic_time() < end) {
         g_usleep(2000);
     }
-    g_assert_cmpuint(count(s, "resumed"), >, before);
+    g_assert_cmpuint(rig_log_count(s, "resumed"), >, before);
     check_guest(r, s);
 }
 
@@ -232,7 +226,7 @@ static void test_nbdkit(void)
 {
     RigOptions o = {.heartbeat_timeout_ms = 2000}; /* never lost here */
     Rig *r = start(&o);
-    guint mirrored = count(&r->pri, "mirrored");
+    guint mirrored = rig_log_count(&r->pri, "mirrored");
 
     for (int i = 0; i < 6; i++) {
         g_usleep(g_test_rand_int_range(0, 50000));
@@ -243,7 +237,7 @@ static void test_nbdkit(void)
         more_checkpoints(r, 3);
         check_whole(r, &r->pri);
     }
-    g_assert_cmpuint(count(&r->pri, "mirrored"), ==, mirrored);
+    g_assert_cmpuint(rig_log_count(&r->pri, "mirrored"), ==, mirrored);
     g_assert_false(rig_output_has(&r->pri, "waiting for the link", 0));
     take_over(r);
     check_end(r);
@@ -257,15 +251,10 @@ static void test_nbdkit_hung(void)
 {
     RigOptions o = {.qmp_timeout_ms = 2000, .heartbeat_timeout_ms = 2000};
     Rig *r = start(&o);
-    guint injected = count(&r->sec, "inject");
-    gint64 end = g_get_monotonic_time() + SOON_MS * G_TIME_SPAN_MILLISECOND;
     int pid = rig_nbdkit(r);
+    gint64 end;
 
-    rig_inject(&r->sec, "before", "job-snapshot-load", "hang", 5000);
-    while (count(&r->sec, "inject") == injected) {
-        g_assert_cmpint(g_get_monotonic_time(), <, end);
-        g_usleep(2000);
-    }
+    check_inject(r, &r->sec, "before", "job-snapshot-load", "hang", 5000);
     end = g_get_monotonic_time() + 3500 * G_TIME_SPAN_MILLISECOND;
     kill(pid, SIGSTOP);
     check_said(r, &r->sec, "nbdkit has not answered for 2 s", SOON_MS);
@@ -440,7 +429,7 @@ static void test_link(void)
 {
     RigOptions o = {.failover = TRUE, .qmp_timeout_ms = 5000};
     Rig *r = start(&o);
-    guint mirrored = count(&r->pri, "mirrored");
+    guint mirrored = rig_log_count(&r->pri, "mirrored");
 
     relay_cut(r->nbd_link, TRUE, TRUE);
     check_state(r, &r->pri, "degraded", SOON_MS);
@@ -451,7 +440,7 @@ static void test_link(void)
     relay_mend(r->nbd_link);
     check_state(r, &r->pri, "active", SOON_MS);
     more_checkpoints(r, 3);
-    g_assert_cmpuint(count(&r->pri, "mirrored"), ==, mirrored);
+    g_assert_cmpuint(rig_log_count(&r->pri, "mirrored"), ==, mirrored);
     g_assert_cmpint(full_copies(r), ==, 1);
     check_whole(r, &r->pri);
 
@@ -475,14 +464,14 @@ static void test_quit(void)
 
     tell(&r->pri, "quit");
     check_exit(r, &r->pri, 0, "");
-    g_assert_cmpuint(count(&r->pri, "unmirrored"), ==, 2);
+    g_assert_cmpuint(rig_log_count(&r->pri, "unmirrored"), ==, 2);
     check_whole(r, &r->pri);
     rig_start_colod(r, &r->pri);
     check_active(r);
     tell(&r->pri, "x-colo-lost-heartbeat");
     check_state(r, &r->pri, "alone", SOON_MS);
     wait_disk(r, &r->pri, 1, "detached");
-    g_assert_cmpuint(count(&r->pri, "unmirrored"), ==, 4);
+    g_assert_cmpuint(rig_log_count(&r->pri, "unmirrored"), ==, 4);
     check_whole(r, &r->pri);
     check_end(r);
 }

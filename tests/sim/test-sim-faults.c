@@ -53,35 +53,6 @@ static void next_checkpoint(Rig *r, guint since)
     wait_checkpoint(r, since, NULL);
 }
 
-static guint lines(Side *s, const char *word)
-{
-    g_autoptr(GArray) all = sim_log_read(s->guest_log);
-
-    return sim_log_count(all, word);
-}
-
-/* Wait until what was arranged has happened. */
-static void wait_injected(Rig *r, Side *s, guint before)
-{
-    for (int i = 0; i < SOON_MS / 5; i++) {
-        if (lines(s, "inject") > before) {
-            return;
-        }
-        g_usleep(5000);
-    }
-    rig_dump(r);
-    g_error("what was arranged on %s did not happen", s->name);
-}
-
-static void inject(Rig *r, Side *s, const char *when, const char *what,
-                   const char *act, gint64 ms)
-{
-    guint before = lines(s, "inject");
-
-    rig_inject(s, when, what, act, ms);
-    wait_injected(r, s, before);
-}
-
 static void lose_primary_host(Rig *r)
 {
     relay_cut(r->link, TRUE, TRUE);
@@ -169,10 +140,10 @@ static void test_monitor_slow(void)
 
     /* Within the timeout: only late. */
     since = from_now(&r->pri);
-    inject(r, &r->pri, "before", "xen-save-devices-state", "hang", 300);
+    check_inject(r, &r->pri, "before", "xen-save-devices-state", "hang", 300);
     next_checkpoint(r, since);
     check_active(r);
-    inject(r, &r->sec, "before", "job-snapshot-load", "hang", 300);
+    check_inject(r, &r->sec, "before", "job-snapshot-load", "hang", 300);
     check_active(r);
     check_guest(r, &r->pri);
     take_over(r);
@@ -185,7 +156,7 @@ static void test_save_fails(void)
     gint64 cancelled = check_stat(&r->pri, "cancelled");
     guint since;
 
-    inject(r, &r->pri, "before", "xen-save-devices-state", "fail", 0);
+    check_inject(r, &r->pri, "before", "xen-save-devices-state", "fail", 0);
     since = from_now(&r->pri);
     next_checkpoint(r, since);
     check_said(r, &r->pri, "refused xen-save-devices-state", SOON_MS);
@@ -200,7 +171,7 @@ static void test_load_fails(void)
 {
     Rig *r = active_rig(FALSE, 0);
 
-    inject(r, &r->sec, "after", "job-snapshot-load", "fail", 0);
+    check_inject(r, &r->sec, "after", "job-snapshot-load", "fail", 0);
     check_state(r, &r->sec, "failed", SOON_MS);
     check_detail(r, &r->sec, "arranged to fail", 0);
     check_state(r, &r->pri, "unprotected|paused", SOON_MS);
@@ -216,11 +187,11 @@ static void test_state_too_large(void)
 {
     Rig *r = active_rig(FALSE, 0);
 
-    inject(r, &r->pri, NULL, NULL, "grow", 5000000);
+    check_inject(r, &r->pri, NULL, NULL, "grow", 5000000);
     check_state(r, &r->pri, "unprotected", SOON_MS);
     check_detail(r, &r->pri, "device state of 5000", SOON_MS);
     check_guest(r, &r->pri);
-    inject(r, &r->pri, NULL, NULL, "grow", 59000);
+    check_inject(r, &r->pri, NULL, NULL, "grow", 59000);
     check_active(r);
     check_guest(r, &r->pri);
     take_over(r);
@@ -237,7 +208,7 @@ static void test_reset(void)
         g_autoptr(GArray) sec = NULL;
         const SimLine *load;
 
-        inject(r, &r->pri, NULL, NULL, "guest-reset", 0);
+        check_inject(r, &r->pri, NULL, NULL, "guest-reset", 0);
         wait_checkpoint(r, since, "reset");
         check_active(r);
         take_over(r);
@@ -277,7 +248,7 @@ static void test_panic(void)
     g_autoptr(JsonNode) reset = NULL, cont = NULL;
     WatchStatus s;
 
-    inject(r, &r->pri, NULL, NULL, "panic-pause", 0);
+    check_inject(r, &r->pri, NULL, NULL, "panic-pause", 0);
     check_said(r, &r->pri, "panicked", SOON_MS);
     check_guest_stopped(r, &r->pri);
     watch_status(r->sec.watch, &s);
@@ -285,7 +256,7 @@ static void test_panic(void)
     reset = rig_qemu(&r->pri, "system_reset", NULL, NULL);
     g_assert_nonnull(reset);
     /* Reset makes it runnable again. */
-    inject(r, &r->pri, NULL, NULL, "cont", 0);
+    check_inject(r, &r->pri, NULL, NULL, "cont", 0);
     check_guest(r, &r->pri);
     check_active(r);
     take_over(r);
@@ -316,11 +287,12 @@ static void test_others_in_capture(void)
         for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
             guint since;
 
-            inject(r, &r->pri, cases[i].when, cases[i].what, cases[i].act, 0);
+            check_inject(r, &r->pri, cases[i].when, cases[i].what,
+                         cases[i].act, 0);
             if (cases[i].stopped) {
                 g_usleep(60 * 1000); /* three checkpoints would be due */
                 check_guest_stopped(r, &r->pri);
-                inject(r, &r->pri, NULL, NULL, "cont", 0);
+                check_inject(r, &r->pri, NULL, NULL, "cont", 0);
             }
             since = from_now(&r->pri);
             next_checkpoint(r, since);
@@ -350,7 +322,7 @@ static void test_others_in_load(void)
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
         guint since;
 
-        inject(r, &r->sec, cases[i].when, cases[i].what, cases[i].act, 0);
+        check_inject(r, &r->sec, cases[i].when, cases[i].what, cases[i].act, 0);
         check_active(r);
         since = from_now(&r->pri);
         next_checkpoint(r, since);
@@ -369,7 +341,7 @@ static void test_others_on_secondary(void)
         guint since = from_now(&r->pri);
 
         r->strayed = TRUE;
-        inject(r, &r->sec, NULL, NULL, i == 1 ? "cont-stop" : "cont", 0);
+        check_inject(r, &r->sec, NULL, NULL, i == 1 ? "cont-stop" : "cont", 0);
         if (i < 2) {
             check_said(r, &r->sec, "somebody let this guest run", SOON_MS);
             wait_checkpoint(r, since, "full-copy");
@@ -397,7 +369,7 @@ static void test_stopped_by_others(void)
     Rig *r = active_rig(FALSE, 0);
 
     /* Not while colod's own stop is on its way, which would hide this one. */
-    inject(r, &r->pri, "after", "cont", "stop", 0);
+    check_inject(r, &r->pri, "after", "cont", "stop", 0);
     check_guest_stopped(r, &r->pri);
     g_usleep(400 * 1000);
     check_active(r);
@@ -422,11 +394,11 @@ static void test_killed_in_capture(void)
     Rig *r = active_rig(FALSE, 0);
 
     for (guint i = 0; i < G_N_ELEMENTS(points); i++) {
-        guint before = lines(&r->pri, "inject");
+        guint before = rig_log_count(&r->pri, "inject");
 
         /* While QEMU is busy there, colod is killed. */
         rig_inject(&r->pri, points[i].when, points[i].what, "hang", 100);
-        wait_injected(r, &r->pri, before);
+        check_injected(r, &r->pri, before);
         proc_kill(r->pri.colod);
         rig_start_colod(r, &r->pri);
         check_guest(r, &r->pri);
@@ -471,7 +443,7 @@ static void test_lost_while_loading(void)
         rig_start(r);
         check_active(r);
         g_assert_true(!fails || g_file_set_contents(fail, "", 0, NULL));
-        inject(r, &r->sec, "before", "job-snapshot-load", "hang", 1000);
+        check_inject(r, &r->sec, "before", "job-snapshot-load", "hang", 1000);
         g_usleep(200 * 1000); /* the next one is sent, and waits for its ACK */
         lose_primary_host(r);
         if (fails) {
@@ -495,7 +467,7 @@ static Rig *lost_while_loading(int ms)
 
     rig_start(r);
     check_active(r);
-    inject(r, &r->sec, "before", "job-snapshot-load", "hang", ms);
+    check_inject(r, &r->sec, "before", "job-snapshot-load", "hang", ms);
     lose_primary_host(r);
     return r;
 }
