@@ -138,9 +138,8 @@ gboolean disk_set_open(DiskSet *set, const char *folder, GError **error)
 
 void disk_set_close(DiskSet *set)
 {
-    if (set->worker) {
-        g_thread_join(g_steal_pointer(&set->worker));
-    }
+    g_clear_pointer(&set->promotion, disk_work_join);
+    g_clear_pointer(&set->flush, disk_work_join);
     for (guint i = 0; i < set->disks->len; i++) {
         Disk *d = set->disks->pdata[i];
 

@@ -37,6 +37,9 @@ typedef struct Disk {
     gint64 told_us; /* when a failed request was told last; atomic access */
 } Disk;
 
+/* What takes time and has a thread of its own: see takeover.c. */
+typedef struct DiskWork DiskWork;
+
 /* What the owner hears of a disk, from any thread; data is transfer full. */
 typedef void (*DiskEventFunc)(const char *event, JsonObject *data,
                               gpointer user);
@@ -51,8 +54,8 @@ struct DiskSet {
     char *session;     /* NULL: none yet */
     guint64 committed; /* and all before; 0: none */
     gint64 cut;        /* last of the session; 0: none */
-    GThread *worker;   /* makes a promotion durable, or flushes */
-    gboolean working;
+    /* The last one of each, or NULL.  Neither waits for the other. */
+    DiskWork *promotion, *flush;
 };
 
 DiskSet *disk_set_new(void);
@@ -92,6 +95,8 @@ gboolean disk_set_take_back(DiskSet *set, guint64 epoch, GError **error);
 gboolean disk_set_promote(DiskSet *set, GError **error);
 /* Bring to the disk what the guest's view shows; told by COLO_DISK_FLUSHED. */
 gboolean disk_set_flush(DiskSet *set, GError **error);
+/* Waits for its end, and forgets it. */
+void disk_work_join(DiskWork *w);
 
 /* For query-disks */
 JsonNode *disk_set_query(DiskSet *set);

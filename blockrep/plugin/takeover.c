@@ -8,20 +8,28 @@
 
 #include <errno.h>
 
-/* What a worker does, one disk after the other, and who waits for its start */
-typedef struct Work {
+/* What a thread does, one disk beside the other, and who waits for its start */
+struct DiskWork {
     DiskSet *set;
     const char *event;
-    int (*one)(struct Work *w, Disk *d);
-    GMutex lock;
+    int (*one)(DiskWork *w, Disk *d);
+    GThread *thread;
+    gint refs; /* the set's and those of who waits; the set joins the thread */
+
+    GMutex lock; /* the rest */
     GCond cond;
-    gint refs;      /* the thread and who waits */
     guint began;    /* disks whose view is the survivor's */
     gboolean ended; /* nothing more begins */
     GError *error;  /* the first one */
-} Work;
+};
 
-static void work_unref(Work *w)
+static DiskWork *work_ref(DiskWork *w)
+{
+    g_atomic_int_inc(&w->refs);
+    return w;
+}
+
+static void work_unref(DiskWork *w)
 {
     if (g_atomic_int_dec_and_test(&w->refs)) {
         g_mutex_clear(&w->lock);
@@ -31,35 +39,41 @@ static void work_unref(Work *w)
     }
 }
 
+void disk_work_join(DiskWork *w)
+{
+    g_thread_join(g_steal_pointer(&w->thread));
+    work_unref(w);
+}
+
 static void on_survives(gpointer user)
 {
-    Work *w = user;
+    DiskWork *w = user;
 
     g_mutex_lock(&w->lock);
     w->began++;
-    g_cond_signal(&w->cond);
+    g_cond_broadcast(&w->cond);
     g_mutex_unlock(&w->lock);
 }
 
-static int promote_one(Work *w, Disk *d)
+static int promote_one(DiskWork *w, Disk *d)
 {
     return colo_store_promote_notify(d->store, on_survives, w);
 }
 
-static int flush_one(Work *w, Disk *d)
+static int flush_one(DiskWork *w, Disk *d)
 {
     return colo_store_flush(d->store, COLO_STORE_SECONDARY);
 }
 
 typedef struct Part {
-    Work *work;
+    DiskWork *work;
     Disk *disk;
 } Part;
 
 static gpointer do_part(gpointer user)
 {
     g_autofree Part *part = user;
-    Work *w = part->work;
+    DiskWork *w = part->work;
     int r = w->one(w, part->disk);
 
     g_mutex_lock(&w->lock);
@@ -67,12 +81,11 @@ static gpointer do_part(gpointer user)
         g_set_error(&w->error, COLO_PLUGIN_ERROR, -r, "disk %s: %s",
                     part->disk->name, g_strerror(-r));
     }
-    g_cond_signal(&w->cond);
     g_mutex_unlock(&w->lock);
     return NULL;
 }
 
-static void tell(Work *w)
+static void tell(DiskWork *w)
 {
     JsonObject *o;
 
@@ -93,7 +106,7 @@ static void tell(Work *w)
 /* All disks at once: the slowest one counts. */
 static gpointer work(gpointer user)
 {
-    Work *w = user;
+    DiskWork *w = user;
     DiskSet *set = w->set;
     g_autoptr(GPtrArray) parts = g_ptr_array_new();
 
@@ -106,43 +119,45 @@ static gpointer work(gpointer user)
     for (guint i = 0; i < parts->len; i++) {
         g_thread_join(parts->pdata[i]);
     }
+    /* First: who hears of the end may ask for the next one at once. */
     g_mutex_lock(&w->lock);
     w->ended = TRUE;
-    g_cond_signal(&w->cond);
+    g_cond_broadcast(&w->cond);
     g_mutex_unlock(&w->lock);
     tell(w);
-    g_mutex_lock(&set->lock);
-    set->working = FALSE;
-    g_mutex_unlock(&set->lock);
-    work_unref(w);
     return NULL;
 }
 
-/* With the set's lock; the caller has a reference of its own. */
-static Work *start(DiskSet *set, const char *event,
-                   int (*one)(Work *w, Disk *d), GError **error)
+/* With the set's lock */
+static gboolean is_under_way(DiskWork *w)
 {
-    Work *w;
+    gboolean is = FALSE;
 
-    if (set->working) {
-        g_set_error(error, COLO_PLUGIN_ERROR, EBUSY,
-                    "a promotion or a flush is under way: its event tells "
-                    "when it is done");
-        return NULL;
+    if (w) {
+        g_mutex_lock(&w->lock);
+        is = !w->ended;
+        g_mutex_unlock(&w->lock);
     }
-    if (set->worker) {
-        g_thread_join(set->worker); /* it has ended */
+    return is;
+}
+
+/* With the set's lock; what was there before has ended. */
+static void start(DiskSet *set, DiskWork **at, const char *event,
+                  int (*one)(DiskWork *w, Disk *d))
+{
+    DiskWork *w = g_new0(DiskWork, 1);
+
+    if (*at) {
+        disk_work_join(*at);
     }
-    w = g_new0(Work, 1);
     w->set = set;
     w->event = event;
     w->one = one;
-    w->refs = 2;
+    w->refs = 1;
     g_mutex_init(&w->lock);
     g_cond_init(&w->cond);
-    set->working = TRUE;
-    set->worker = g_thread_new("disk-work", work, w);
-    return w;
+    w->thread = g_thread_new("disk-work", work, w);
+    *at = w;
 }
 
 /*
@@ -188,13 +203,17 @@ static gboolean load_the_rest(DiskSet *set, GError **error)
 
 gboolean disk_set_promote(DiskSet *set, GError **error)
 {
-    Work *w = NULL;
+    DiskWork *w;
     gboolean ok;
 
     g_mutex_lock(&set->lock);
-    if (load_the_rest(set, error)) {
-        w = start(set, "COLO_DISK_PROMOTED", promote_one, error);
+    /* Asked again by one who did not hear the answer: it is the same one. */
+    ok = is_under_way(set->promotion);
+    if (!ok && load_the_rest(set, error)) {
+        start(set, &set->promotion, "COLO_DISK_PROMOTED", promote_one);
+        ok = TRUE;
     }
+    w = ok ? work_ref(set->promotion) : NULL;
     g_mutex_unlock(&set->lock);
     if (!w) {
         return FALSE;
@@ -214,13 +233,17 @@ gboolean disk_set_promote(DiskSet *set, GError **error)
 
 gboolean disk_set_flush(DiskSet *set, GError **error)
 {
-    Work *w;
+    gboolean free;
 
     g_mutex_lock(&set->lock);
-    w = start(set, "COLO_DISK_FLUSHED", flush_one, error);
-    g_mutex_unlock(&set->lock);
-    if (w) {
-        work_unref(w);
+    free = !is_under_way(set->flush);
+    if (free) {
+        start(set, &set->flush, "COLO_DISK_FLUSHED", flush_one);
     }
-    return w != NULL;
+    g_mutex_unlock(&set->lock);
+    if (!free) {
+        g_set_error(error, COLO_PLUGIN_ERROR, EBUSY,
+                    "a flush is under way: its event tells when it is done");
+    }
+    return free;
 }

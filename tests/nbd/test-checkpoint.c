@@ -189,6 +189,31 @@ static void test_promote(void)
     teardown(&t);
 }
 
+/*
+ * I1: nothing that is under way refuses a takeover: neither a flush nor the
+ * same takeover, asked for by a colod that was started again.
+ */
+static void test_promote_at_once(void)
+{
+    Setup t;
+
+    if (!setup(&t, 2)) {
+        return;
+    }
+    take(&t, 1);
+    for (guint i = 0; i < 100; i++) {
+        client_fill(t.svm[i % 2], 4096 * i, 4096, 1);
+        server_do(t.s, "disk-flush", NULL);
+        server_do(t.s, "disk-promote", NULL);
+        server_do(t.s, "disk-promote", NULL);
+        /* Who hears of the end may ask again. */
+        server_wait_event(t.s, "COLO_DISK_FLUSHED", "\"durable\":true");
+        server_wait_event(t.s, "COLO_DISK_PROMOTED", "\"durable\":true");
+        g_ptr_array_set_size(t.s->events, 0);
+    }
+    teardown(&t);
+}
+
 /* A capture that was thrown away is repeated, with the same number or not. */
 static void test_again(void)
 {
@@ -542,6 +567,7 @@ int main(int argc, char **argv)
     g_test_add_func("/nbd/cut", test_cut);
     g_test_add_func("/nbd/views", test_views);
     g_test_add_func("/nbd/promote", test_promote);
+    g_test_add_func("/nbd/promote-at-once", test_promote_at_once);
     g_test_add_func("/nbd/again", test_again);
     g_test_add_func("/nbd/refusals", test_refusals);
     g_test_add_func("/nbd/summary", test_summary);
