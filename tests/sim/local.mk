@@ -29,10 +29,9 @@ SIM_RIG = tests/sim/rig.h tests/sim/rig.c \
 	tests/sim/cpu-wait.h tests/sim/cpu-wait.c \
 	tests/sim/proc.h tests/sim/proc.c \
 	tests/sim/sim-log.h tests/sim/sim-log.c
-tests_sim_test_sim_kills_SOURCES = tests/sim/test-sim-kills.c $(SIM_RIG)
-tests_sim_test_sim_kills_LDADD = $(UNIT_LIBS)
-
 SIM_CHECK = $(SIM_RIG) tests/sim/rig-check.h tests/sim/rig-check.c
+tests_sim_test_sim_kills_SOURCES = tests/sim/test-sim-kills.c $(SIM_CHECK)
+tests_sim_test_sim_kills_LDADD = $(UNIT_LIBS)
 tests_sim_test_sim_peers_SOURCES = tests/sim/test-sim-peers.c $(SIM_CHECK) \
 	tests/sim/ft-peer.h tests/sim/ft-peer.c
 tests_sim_test_sim_peers_LDADD = libcoloft.la $(UNIT_LIBS)

@@ -131,28 +131,38 @@ char **proc_threads(int pid)
     return g_strv_builder_end(tids);
 }
 
-static void dump_file(const char *task, const char *tid, const char *name)
+static void add_file(GString *out, const char *task, const char *tid,
+                     const char *name)
 {
     g_autofree char *path = g_build_filename(task, tid, name, NULL);
     g_autofree char *text = NULL;
 
     if (g_file_get_contents(path, &text, NULL, NULL)) {
         g_strdelimit(text, "\n", ' ');
-        printf(" %s %s", name, g_strstrip(text));
+        g_string_append_printf(out, " %s %s", name, g_strstrip(text));
+    }
+}
+
+void proc_where(GString *out, const char *name, int pid)
+{
+    g_autofree char *task = g_strdup_printf("/proc/%d/task", pid);
+    g_auto(GStrv) tids = proc_threads(pid);
+
+    g_string_append_printf(out, "# --- threads of %s, pid %d\n", name, pid);
+    for (char **tid = tids; *tid; tid++) {
+        g_string_append_printf(out, "#   %s", *tid);
+        add_file(out, task, *tid, "comm");
+        add_file(out, task, *tid, "wchan");
+        add_file(out, task, *tid, "syscall");
+        add_file(out, task, *tid, "schedstat");
+        g_string_append_c(out, '\n');
     }
 }
 
 void proc_dump(const char *name, int pid)
 {
-    g_autofree char *task = g_strdup_printf("/proc/%d/task", pid);
-    g_auto(GStrv) tids = proc_threads(pid);
+    g_autoptr(GString) out = g_string_new(NULL);
 
-    printf("# --- threads of %s, pid %d\n", name, pid);
-    for (char **tid = tids; *tid; tid++) {
-        printf("#   %s", *tid);
-        dump_file(task, *tid, "comm");
-        dump_file(task, *tid, "wchan");
-        dump_file(task, *tid, "syscall");
-        printf("\n");
-    }
+    proc_where(out, name, pid);
+    printf("%s", out->str);
 }

@@ -42,7 +42,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Proc, proc_free)
 /* The ids of its threads; none: it is gone.  Free with g_strfreev. */
 char **proc_threads(int pid);
 
-/* Where each thread of pid is, as comments. */
+/* Where each thread of pid is, as comments: to out, or to stdout. */
+void proc_where(GString *out, const char *name, int pid);
 void proc_dump(const char *name, int pid);
 
 /* A path in the build folder; free with g_free. */

@@ -30,6 +30,12 @@ void check_inject(Rig *r, Side *s, const char *when, const char *what,
 /* The same of what was arranged when the log had so many lines "inject". */
 void check_injected(Rig *r, Side *s, guint before);
 
+/*
+ * How long the slowest answer of its control socket took, and on stdout what
+ * kept it; 0: all came within 100 ms.
+ */
+int check_slow_ms(Side *s);
+
 /* A number of query-colo-stats. */
 gint64 check_stat(Side *s, const char *name);
 

@@ -11,6 +11,10 @@
 #include <string.h>
 
 /* Both modes unless a test says otherwise. */
+/* A --qmp-timeout that no busy machine makes run out */
+enum { TIMEOUT_MS = 1000 };
+
+/* qmp_timeout_ms: 0: the rig's own */
 static Rig *active_rig(gboolean periodic, int qmp_timeout_ms)
 {
     RigOptions o = {.periodic = periodic, .qmp_timeout_ms = qmp_timeout_ms};
@@ -71,7 +75,7 @@ static void take_over(Rig *r)
 
 static void test_primary_hangs(void)
 {
-    Rig *r = active_rig(FALSE, 300);
+    Rig *r = active_rig(FALSE, TIMEOUT_MS);
 
     proc_signal(r->pri.qemu, SIGSTOP);
     check_state(r, &r->pri, "unprotected|failed", SOON_MS);
@@ -100,7 +104,7 @@ static void test_primary_dies_slowly(void)
 static void test_secondary_hangs(void)
 {
     for (int periodic = 0; periodic < 2; periodic++) {
-        Rig *r = active_rig(periodic, 300);
+        Rig *r = active_rig(periodic, TIMEOUT_MS);
 
         proc_signal(r->sec.qemu, SIGSTOP);
         if (!periodic) {
@@ -124,12 +128,12 @@ static void test_secondary_hangs(void)
 static void test_takeover_slow(void)
 {
     gint64 begin;
-    Rig *r = active_rig(TRUE, 300);
+    Rig *r = active_rig(TRUE, TIMEOUT_MS);
 
-    rig_inject(&r->sec, "before", "job-snapshot-load", "hang", 1500);
+    rig_inject(&r->sec, "before", "job-snapshot-load", "hang", 2 * TIMEOUT_MS);
     begin = g_get_monotonic_time();
     take_over(r);
-    g_assert_cmpint(g_get_monotonic_time() - begin, >=, 1500 * 1000);
+    g_assert_cmpint(g_get_monotonic_time() - begin, >=, 2 * TIMEOUT_MS * 1000);
     check_end(r);
 }
 

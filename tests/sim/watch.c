@@ -2,6 +2,7 @@
 /* Watching a colod. */
 #include "tests/sim/watch.h"
 #include "tests/sim/cpu-wait.h"
+#include "tests/sim/proc.h"
 #include "colo/common/qmp-wire.h"
 #include "colo/qmp-client.h"
 
@@ -13,6 +14,7 @@ enum {
     ANSWER_US = 5000 * 1000,
     REST_US = 4000,
     LONG_US = 20 * 1000, /* worth to ask why */
+    SLOW_US = 60 * 1000, /* worth to look where they are */
 };
 
 struct Watch {
@@ -21,7 +23,8 @@ struct Watch {
     /* The thread's own: */
     ColoQmpClient *client;
     CpuWait ours, theirs; /* when the question was asked */
-    gint64 stolen_us;
+    gint64 stolen_us, answer_by;
+    GString *slow; /* where the threads were meanwhile; empty: it was fast */
 
     GMutex lock; /* guards all below */
     GCond changed;
@@ -31,6 +34,7 @@ struct Watch {
     WatchStatus status;
     GArray *events; /* of WatchEvent */
     gint64 worst_us;
+    char *worst; /* slow, of that one */
 };
 
 static void copy(char *to, gsize size, JsonObject *o, const char *name)
@@ -91,16 +95,38 @@ static void take_status(Watch *w, JsonObject *o, guint asked)
 /* Without what the machine's other load costs. */
 static void took(Watch *w, gint64 us)
 {
-    if (us > LONG_US) {
-        gint64 theirs = cpu_wait_us(&w->theirs);
+    gint64 theirs = 0, ours = 0, stolen = 0, left = us;
 
+    if (us > LONG_US) {
+        theirs = cpu_wait_us(&w->theirs);
+        ours = cpu_wait_us(&w->ours);
+        stolen = cpu_stolen_us() - w->stolen_us;
         /* A colod that ended after its answer took its record along. */
-        us = theirs < 0 ? 0 : us - theirs - cpu_wait_us(&w->ours) -
-                                  (cpu_stolen_us() - w->stolen_us);
+        left = theirs < 0 ? 0 : us - theirs - ours - stolen;
     }
     g_mutex_lock(&w->lock);
-    w->worst_us = MAX(w->worst_us, us);
+    if (left > w->worst_us) {
+        w->worst_us = left;
+        g_free(w->worst);
+        w->worst = g_strdup_printf(
+            "# %d ms; kept waiting: colod %d, this test %d, all %d\n%s",
+            (int)(us / 1000), (int)(theirs / 1000), (int)(ours / 1000),
+            (int)(stolen / 1000), w->slow->str);
+    }
     g_mutex_unlock(&w->lock);
+}
+
+/* No answer yet: whoever keeps it waiting can be seen now. */
+static gint64 look(gpointer user_data)
+{
+    Watch *w = user_data;
+
+    if (w->slow->len) {
+        return 0;
+    }
+    proc_where(w->slow, "the slow colod", (int)w->theirs.pid);
+    proc_where(w->slow, "this test", (int)w->ours.pid);
+    return w->answer_by;
 }
 
 static guint changes(Watch *w)
@@ -122,13 +148,17 @@ static gboolean ask(Watch *w)
                      cpu_wait_begin(&w->theirs,
                                     colo_qmp_client_peer_pid(w->client));
     gint64 start;
+    guint64 id;
     g_autoptr(JsonNode) node = NULL;
 
     w->stolen_us = cpu_stolen_us();
+    g_string_truncate(w->slow, 0);
     start = g_get_monotonic_time();
-    node = colo_qmp_client_call(
-        w->client, "query-colo-status", NULL, ANSWER_US, &error);
-
+    w->answer_by = start + ANSWER_US;
+    id = colo_qmp_client_send(w->client, "query-colo-status", NULL);
+    colo_qmp_client_set_deadline_func(w->client, look);
+    node = colo_qmp_client_wait(w->client, id, start + SLOW_US, &error);
+    colo_qmp_client_set_deadline_func(w->client, NULL);
     if (!node) {
         if (g_error_matches(error, COLO_QMP_ERROR, COLO_QMP_ERROR_TIMEOUT)) {
             took(w, g_get_monotonic_time() - start);
@@ -185,6 +215,7 @@ Watch *watch_new(const char *control)
     Watch *w = g_new0(Watch, 1);
 
     w->control = g_strdup(control);
+    w->slow = g_string_new(NULL);
     w->events = g_array_new(FALSE, FALSE, sizeof(WatchEvent));
     g_mutex_init(&w->lock);
     g_cond_init(&w->changed);
@@ -203,6 +234,8 @@ void watch_free(Watch *w)
         g_mutex_clear(&w->lock);
         g_cond_clear(&w->changed);
         g_free(w->control);
+        g_string_free(w->slow, TRUE);
+        g_free(w->worst);
         g_free(w);
     }
 }
@@ -296,12 +329,13 @@ gboolean watch_wait_event(Watch *w, const char *name, int ms, WatchEvent *e)
     return TRUE;
 }
 
-gint64 watch_worst_us(Watch *w)
+gint64 watch_worst_us(Watch *w, char **why)
 {
     gint64 us;
 
     g_mutex_lock(&w->lock);
     us = w->worst_us;
+    *why = g_strdup(w->worst ? w->worst : "");
     g_mutex_unlock(&w->lock);
     return us;
 }

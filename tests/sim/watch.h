@@ -49,8 +49,9 @@ gboolean watch_wait_event(Watch *w, const char *name, int ms, WatchEvent *e);
 
 /*
  * The slowest answer so far, without the time for which the threads of the
- * two processes concerned were kept waiting for a processor.
+ * two processes concerned were kept waiting for a processor.  why: where they
+ * were meanwhile, as comments; transfer full.
  */
-gint64 watch_worst_us(Watch *w);
+gint64 watch_worst_us(Watch *w, char **why);
 
 #endif
