@@ -11,7 +11,7 @@
 
 /* For a process to end, once its monitor hangs or is closed */
 #define HUNG_MS   300
-#define CLOSED_MS 1000
+#define CLOSED_MS 5000
 
 static void count_degraded(ColoStatus *s)
 {
@@ -233,7 +233,9 @@ gboolean colo_engine_vm_died(ColoEngine *e, const GError *error)
     struct pollfd p = {.fd = e->pidfd, .events = POLLIN};
     /*
      * A process that dies closes its sockets just before it is gone; on a
-     * busy host its other threads take their time.
+     * busy host its other threads take their time.  Nothing of its guest is
+     * sent any more, and one that is taken for silent instead is not taken
+     * over: so it is given as long as that may be.
      */
     gboolean closed =
         g_error_matches(error, COLO_VM_ERROR, COLO_VM_ERROR_GONE) &&

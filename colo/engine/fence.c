@@ -20,8 +20,15 @@ static gpointer fence_thread(gpointer data)
 
     env = g_environ_setenv(env, "COLO_NAME", f->name, TRUE);
     env = g_environ_setenv(env, "COLO_PEER", f->peer, TRUE);
-    if (!g_spawn_sync(NULL, argv, env, G_SPAWN_CHILD_INHERITS_STDIN, NULL,
-                      NULL, NULL, NULL, &status, &error)) {
+    /*
+     * With descriptors left open, all of which close themselves, GLib does not
+     * fork: while our address space is copied, every other thread that touches
+     * new memory waits, and so do heartbeats and the control socket.
+     */
+    if (!g_spawn_sync(NULL, argv, env,
+                      G_SPAWN_CHILD_INHERITS_STDIN |
+                          G_SPAWN_LEAVE_DESCRIPTORS_OPEN,
+                      NULL, NULL, NULL, NULL, &status, &error)) {
         colo_log_error("cannot run the fence command: %s", error->message);
         status = -1;
     } else if (WIFEXITED(status)) {
