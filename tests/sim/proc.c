@@ -14,6 +14,8 @@
 
 enum { KILL_MS = 10000 };
 
+static gint forks; /* begun and ended, so far; atomic access */
+
 char *build_path(const char *relative)
 {
     g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
@@ -32,7 +34,11 @@ Proc *proc_start(const char *name, const char *log, const char *env,
     pid_t parent = getpid();
 
     p->name = g_strdup(name);
+    g_atomic_int_inc(&forks);
     p->pid = fork();
+    if (p->pid) {
+        g_atomic_int_inc(&forks);
+    }
     g_assert_cmpint(p->pid, >=, 0);
     if (p->pid == 0) {
         int fd = open("/dev/null", O_RDONLY);
@@ -57,6 +63,11 @@ Proc *proc_start(const char *name, const char *log, const char *env,
         _exit(127);
     }
     return p;
+}
+
+int proc_forks(void)
+{
+    return g_atomic_int_get(&forks);
 }
 
 static gboolean reap(Proc *p, int flags)

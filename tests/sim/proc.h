@@ -21,6 +21,12 @@ typedef struct Proc {
 Proc *proc_start(const char *name, const char *log, const char *env,
                  char **argv);
 
+/*
+ * Grows as proc_start() begins to fork, and as it has: odd meanwhile.  Other
+ * threads that touch new memory wait for that.
+ */
+int proc_forks(void);
+
 /* Is it still there?  Takes note of its end. */
 gboolean proc_alive(Proc *p);
 

@@ -24,6 +24,7 @@ struct Watch {
     ColoQmpClient *client;
     CpuWait ours, theirs; /* when the question was asked */
     gint64 stolen_us, answer_by;
+    int forks;
     GString *slow; /* where the threads were meanwhile; empty: it was fast */
 
     GMutex lock; /* guards all below */
@@ -103,6 +104,8 @@ static void took(Watch *w, gint64 us)
         stolen = cpu_stolen_us() - w->stolen_us;
         /* A colod that ended after its answer took its record along. */
         left = theirs < 0 ? 0 : us - theirs - ours - stolen;
+        /* Nor is it colod's fault if this process was being copied. */
+        left = w->forks % 2 || w->forks != proc_forks() ? 0 : left;
     }
     g_mutex_lock(&w->lock);
     if (left > w->worst_us) {
@@ -152,6 +155,7 @@ static gboolean ask(Watch *w)
     g_autoptr(JsonNode) node = NULL;
 
     w->stolen_us = cpu_stolen_us();
+    w->forks = proc_forks();
     g_string_truncate(w->slow, 0);
     start = g_get_monotonic_time();
     w->answer_by = start + ANSWER_US;
