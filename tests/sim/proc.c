@@ -14,7 +14,8 @@
 
 enum { KILL_MS = 10000 };
 
-static gint forks; /* begun and ended, so far; atomic access */
+static GMutex fork_lock; /* guards both */
+static gint64 forked_us, fork_began; /* 0: none is under way */
 
 char *build_path(const char *relative)
 {
@@ -27,6 +28,30 @@ char *build_path(const char *relative)
     return g_build_filename(env ? env : top, relative, NULL);
 }
 
+/* With the lock */
+static gint64 under_way_us(void)
+{
+    return fork_began ? g_get_monotonic_time() - fork_began : 0;
+}
+
+static void note_fork(gint64 begin)
+{
+    g_mutex_lock(&fork_lock);
+    forked_us += under_way_us();
+    fork_began = begin;
+    g_mutex_unlock(&fork_lock);
+}
+
+gint64 proc_forked_us(void)
+{
+    gint64 us;
+
+    g_mutex_lock(&fork_lock);
+    us = forked_us + under_way_us();
+    g_mutex_unlock(&fork_lock);
+    return us;
+}
+
 Proc *proc_start(const char *name, const char *log, const char *env,
                  char **argv)
 {
@@ -34,10 +59,10 @@ Proc *proc_start(const char *name, const char *log, const char *env,
     pid_t parent = getpid();
 
     p->name = g_strdup(name);
-    g_atomic_int_inc(&forks);
+    note_fork(g_get_monotonic_time());
     p->pid = fork();
     if (p->pid) {
-        g_atomic_int_inc(&forks);
+        note_fork(0);
     }
     g_assert_cmpint(p->pid, >=, 0);
     if (p->pid == 0) {
@@ -63,11 +88,6 @@ Proc *proc_start(const char *name, const char *log, const char *env,
         _exit(127);
     }
     return p;
-}
-
-int proc_forks(void)
-{
-    return g_atomic_int_get(&forks);
 }
 
 static gboolean reap(Proc *p, int flags)

@@ -22,10 +22,10 @@ Proc *proc_start(const char *name, const char *log, const char *env,
                  char **argv);
 
 /*
- * Grows as proc_start() begins to fork, and as it has: odd meanwhile.  Other
- * threads that touch new memory wait for that.
+ * How long proc_start() has forked so far, in microseconds.  Other threads
+ * that touch new memory wait for that.
  */
-int proc_forks(void);
+gint64 proc_forked_us(void);
 
 /* Is it still there?  Takes note of its end. */
 gboolean proc_alive(Proc *p);
