@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,7 +143,7 @@ char **nbdkit_argv(const ColoDiskServerOptions *o, GError **error)
 
 /* --- The process -------------------------------------------------------- */
 
-/* What it is given; all of it is made before the fork. */
+/* What it is given; all of it is made before there is a child. */
 typedef struct Inherited {
     char **argv;
     char **env;
@@ -150,6 +151,8 @@ typedef struct Inherited {
     int null;
     int words;
     int listener;
+    pid_t parent;
+    sigset_t mask;
 } Inherited;
 
 /*
@@ -164,6 +167,7 @@ static void inherit(Inherited *in, char **argv, int null, int words,
 {
     g_autofree char *room = g_strnfill(PID_DIGITS, '0');
 
+    in->parent = getpid();
     in->argv = argv;
     in->env = g_environ_setenv(g_get_environ(), "LISTEN_FDS", "1", TRUE);
     in->env = g_environ_unsetenv(in->env, "LISTEN_FDNAMES");
@@ -187,14 +191,32 @@ static void write_pid(char *to, pid_t pid)
     }
 }
 
-/*
- * In the child: only what is safe after a fork in a threaded process.  The
- * plugin asks for the signal once more (parent=PID), for nbdkit changes it.
- */
-static void become(const Inherited *in, pid_t parent)
+/* No handler of ours runs in a child that has our memory. */
+static void forget_handlers(void)
 {
+    for (int i = 1; i < NSIG; i++) {
+        struct sigaction sa;
+
+        if (sigaction(i, NULL, &sa) == 0 && sa.sa_handler != SIG_IGN &&
+            sa.sa_handler != SIG_DFL) {
+            signal(i, SIG_DFL);
+        }
+    }
+}
+
+/*
+ * In the child, which has our memory: nothing is changed there but room that
+ * is its own.  The plugin asks for the signal once more (parent=PID), for
+ * nbdkit changes it.
+ */
+static G_NORETURN void become(const Inherited *in)
+{
+    forget_handlers();
+    sigprocmask(SIG_SETMASK, &in->mask, NULL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent || dup2(in->null, STDIN_FILENO) < 0 ||
+    /* It may wait for us to read, rather than lose words. */
+    fcntl(in->words, F_SETFL, 0);
+    if (getppid() != in->parent || dup2(in->null, STDIN_FILENO) < 0 ||
         dup2(in->words, STDOUT_FILENO) < 0 ||
         dup2(in->words, STDERR_FILENO) < 0 ||
         (in->listener == FIRST_FD ? fcntl(FIRST_FD, F_SETFD, 0)
@@ -209,22 +231,36 @@ static void become(const Inherited *in, pid_t parent)
     _exit(127);
 }
 
+/*
+ * Not by fork(2): while our address space is copied, every other thread that
+ * touches its own waits, the ones that answer and that send heartbeats, too.
+ * Signals wait until the child is another program.
+ */
+static pid_t spawn(Inherited *in)
+{
+    sigset_t all;
+    pid_t pid;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &in->mask);
+    pid = vfork();
+    if (pid == 0) {
+        become(in);
+    }
+    pthread_sigmask(SIG_SETMASK, &in->mask, NULL);
+    return pid;
+}
+
 gboolean nbdkit_start(Nbdkit *n, char **argv, int listener, GError **error)
 {
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     int words[2] = {-1, -1};
-    pid_t parent = getpid();
     Inherited in;
 
     n->pid = 0;
     if (null >= 0 && pipe2(words, O_CLOEXEC | O_NONBLOCK) == 0) {
         inherit(&in, argv, null, words[1], listener);
-        n->pid = fork();
-        if (n->pid == 0) {
-            /* It may wait for us to read, rather than lose words. */
-            fcntl(words[1], F_SETFL, 0);
-            become(&in, parent);
-        }
+        n->pid = spawn(&in);
         g_strfreev(in.env);
     }
     if (n->pid > 0) {
