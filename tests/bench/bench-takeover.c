@@ -47,6 +47,26 @@ static RigClient *start_clients(Rig *r)
     return rig_client_start(r, options->str);
 }
 
+/* Which kind of client waited longest: the first that did as long as all. */
+static const char *slowest(JsonObject *mark)
+{
+    double gap = json_object_get_double_member(mark, "client_gap_ms");
+    JsonObject *kinds = json_object_get_object_member(mark, "kinds");
+    JsonObjectIter iter;
+    const char *kind;
+    JsonNode *node;
+
+    json_object_iter_init(&iter, kinds);
+    while (json_object_iter_next(&iter, &kind, &node)) {
+        JsonObject *o = json_node_get_object(node);
+
+        if (json_object_get_double_member(o, "gap_ms") >= gap) {
+            return kind;
+        }
+    }
+    return "?";
+}
+
 /* After the takeover: every session was answered by the survivor. */
 static void count_clients(RigClient *c)
 {
@@ -58,8 +78,8 @@ static void count_clients(RigClient *c)
         MAX(connect_gap, json_object_get_double_member(o, "connect_gap_ms"));
     lost += json_object_get_int_member(o, "connections_lost");
     wrong += json_object_get_int_member(o, "wrong_bytes");
-    g_printerr("clients: %.1f ms, connecting %.1f ms\n",
-               json_object_get_double_member(o, "client_gap_ms"),
+    g_printerr("clients: %.1f ms (%s), connecting %.1f ms\n",
+               json_object_get_double_member(o, "client_gap_ms"), slowest(o),
                json_object_get_double_member(o, "connect_gap_ms"));
 }
 
