@@ -100,6 +100,7 @@ static int take_message(NetNfqueue *q, NetBuf *buf, gsize len,
     const struct nlmsghdr *m = (const struct nlmsghdr *)buf->data;
     const struct nfqnl_msg_packet_hdr *hdr;
     NetQueued p = {.buf = buf};
+    guint32 info;
     Attrs attrs;
 
     if (!mnl_nlmsg_ok(m, (int)len))
@@ -120,8 +121,9 @@ static int take_message(NetNfqueue *q, NetBuf *buf, gsize len,
     p.outdev = attr_be32(&attrs, NFQA_IFINDEX_OUTDEV);
     p.physindev = attr_be32(&attrs, NFQA_IFINDEX_PHYSINDEV);
     p.physoutdev = attr_be32(&attrs, NFQA_IFINDEX_PHYSOUTDEV);
-    p.gso = (attr_be32(&attrs, NFQA_SKB_INFO) &
-             (NFQA_SKB_CSUMNOTREADY | NFQA_SKB_GSO)) != 0;
+    info = attr_be32(&attrs, NFQA_SKB_INFO);
+    p.gso = (info & NFQA_SKB_GSO) != 0;
+    p.unfinished = (info & (NFQA_SKB_CSUMNOTREADY | NFQA_SKB_GSO)) != 0;
     p.data = buf->data; /* of no bytes, if there is no payload */
     if (attrs.a[NFQA_PAYLOAD]) {
         p.data = mnl_attr_get_payload(attrs.a[NFQA_PAYLOAD]);

@@ -32,7 +32,9 @@ typedef struct NetQueued {
     guint32 indev, physindev, outdev, physoutdev; /* ifindex, 0: none */
     const guint8 *data; /* from the network header on, in buf */
     gsize len;
-    gboolean gso;       /* checksum unfinished (NFQA_SKB_CSUMNOTREADY) or GSO */
+    gboolean gso;       /* several packets in one (NFQA_SKB_GSO) */
+    gboolean unfinished; /* that, or the checksum is the card's to finish
+                            (NFQA_SKB_CSUMNOTREADY) */
     gboolean truncated; /* longer than what was copied */
     NetBuf *buf;
 } NetQueued;

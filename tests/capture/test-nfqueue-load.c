@@ -57,6 +57,7 @@ static void judge(const NetQueued *q, gpointer user)
     s->packets++;
     s->large += p.len > 1500;
     g_assert_true(q->gso || p.len <= 1500);
+    g_assert_true(q->unfinished || !q->gso);
     if (!s->rewrite || (p.flags & NET_TCP_SYN)) {
         net_nfqueue_accept(s->t->q, q->id, NULL, 0);
         return;
@@ -246,6 +247,7 @@ static void check_finished(const NetQueued *q, gpointer user)
     if (net_packet_parse(&p, q->ethertype, q->data, q->len, 0, 0) ==
         NET_KIND_TCP) {
         g_assert_false(q->gso);
+        g_assert_false(q->unfinished);
         g_assert_cmpuint(q->len, <=, 1500);
         g_assert_true(net_checksum_ok(&p));
         s->packets++;

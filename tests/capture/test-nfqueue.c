@@ -55,6 +55,7 @@ static void test_accept(void)
         g_assert_cmpuint(p->q.vlan, ==, 0);
         g_assert_false(p->q.truncated);
         g_assert_false(p->q.gso);
+        g_assert_false(p->q.unfinished);
         g_assert_cmpmem(p->q.data, p->q.len, sent->data, sent->len);
         test_queue_expect_none(t->rx);
         g_assert_cmpuint(stats_of(t).waiting, ==, 1);
