@@ -157,9 +157,9 @@ void net_compare_free(NetCompare *c);
 
 /*
  * A packet of the PVM.  id: what release() or drop() is called with, perhaps
- * at once, or later.  gso: the packet is a large one whose checksum is to
- * be finished by the card: it cannot be rewritten.  buf: where p->data lies,
- * or NULL.
+ * at once, or later.  gso: the packet is several in one: it is not rewritten
+ * (any other is, with its checksum, whether that was finished or not).  buf:
+ * where p->data lies, or NULL.
  */
 void net_compare_primary(NetCompare *c, const NetPacket *p, NetBuf *buf,
                          guint64 id, gboolean gso, gint64 now_us);
@@ -225,6 +225,7 @@ typedef struct NetCompareStats {
     guint64 causes[NET_CAUSE_N]; /* every one, also while one is asked for */
     guint64 windows;             /* rewritten to a smaller window */
     guint64 windows_kept;        /* smaller, but could not be rewritten */
+    guint64 acks_lowered;        /* to the SVM's, which has lost something */
     guint64 secondary_ignored;   /* before loaded, or released already */
     guint64 secondary_dropped;   /* queue full: as if never sent */
     guint64 secondary_extra;     /* of the SVM alone; forgotten in time */

@@ -112,6 +112,7 @@ typedef struct CmpTcp {
     guint32 delta;
     guint mss;      /* of the SVM's large segments; 0: not known */
     guint32 p_ack, s_ack;
+    guint32 told_ack; /* the highest that left */
     guint32 p_isn, s_isn;     /* s_isn: in the SVM's numbers */
     guint32 s_win_ack;        /* ack of the packet with s_win */
     guint32 edge_lo, edge_hi; /* right edge released; see tcp-window.c */
@@ -119,7 +120,7 @@ typedef struct CmpTcp {
     guint8 ws_lo, ws_hi;
     guint started : 1; /* next and p_end are known */
     guint synced : 1;  /* delta is known */
-    guint has_p_ack : 1, has_s_ack : 1;
+    guint has_p_ack : 1, has_s_ack : 1, has_told_ack : 1;
     guint has_p_isn : 1, has_s_isn : 1;
     guint has_p_fin : 1, has_s_fin : 1;
     guint has_p_win : 1, has_s_win : 1;
@@ -322,6 +323,8 @@ void cmp_tcp_release_part(NetCompare *c, CmpFlow *f, CmpHeld *h);
 void cmp_tcp_release(NetCompare *c, CmpFlow *f, CmpIn *in);
 void cmp_tcp_edge(CmpTcp *t, const NetPacket *p, guint16 window);
 void cmp_tcp_window(CmpTcp *t, const NetPacket *s);
+/* After what the SVM's packet lets go has left. */
+void cmp_tcp_hole(NetCompare *c, CmpFlow *f, const NetPacket *s);
 
 /* datagram.c */
 void cmp_datagrams_init(CmpFlow *f);

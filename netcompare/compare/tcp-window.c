@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The window that the client is told: the smaller of both guests'.
+ * The window that the client is told: the smaller of both guests'; and, where
+ * only one of them has lost something, the ACK.
  *
  * A window's right edge is ack + (window << scale).  The scale is known when
  * the guest's SYN-ACK was seen.  When the guest itself began, it is what its
@@ -10,13 +11,20 @@
  *
  * A right edge that the client was told is never taken back (RFC 9293,
  * 3.8.6): the window becomes no smaller than that.
+ *
+ * The SVM may drop what the PVM has taken in: its tap or its socket was full.
+ * The PVM's ACKs, which are of more, then wait for it (I5), and the client
+ * sends again what was not acknowledged.  It has to learn how far the SVM has
+ * come by that, or it sends the same segment again and again.  So when the SVM
+ * says, by SACK blocks, that something is missing, an ACK of the PVM's leaves
+ * with the SVM's number.  The last one waits, to tell when nothing is missing.
  */
 #include "netcompare/compare/internal.h"
 #include "netcompare/packet/checksum.h"
 
 #include <string.h>
 
-enum { WINDOW_AT = 14 };
+enum { ACK_AT = 8, WINDOW_AT = 14, NO_OPERATION = 1 };
 
 static gboolean plain(const NetPacket *p)
 {
@@ -30,6 +38,10 @@ void cmp_tcp_edge(CmpTcp *t, const NetPacket *p, guint16 window)
 
     if (p->flags & NET_TCP_RST) {
         return;
+    }
+    if (!t->has_told_ack || net_seq_lt(t->told_ack, p->ack)) {
+        t->told_ack = p->ack;
+        t->has_told_ack = TRUE;
     }
     lo = hi = p->ack + window; /* a SYN's is not scaled */
     if (!(p->flags & NET_TCP_SYN)) {
@@ -80,16 +92,25 @@ static guint16 allowed(const CmpTcp *t, const NetPacket *p)
 
 gboolean cmp_tcp_signed(const NetPacket *p)
 {
+    return net_packet_has_option(p, NET_TCPOPT_MD5) ||
+           net_packet_has_option(p, NET_TCPOPT_AO);
+}
+
+/* It would be of bytes beyond an ACK that has become smaller. */
+static void take_sack_out(guint8 *data, const NetPacket *p)
+{
     guint32 at = p->options, body, body_len;
     int kind;
 
-    do {
-        kind = net_packet_next_option(p, &at, &body, &body_len);
-    } while (kind >= 0 && kind != NET_TCPOPT_MD5 && kind != NET_TCPOPT_AO);
-    return kind >= 0;
+    while ((kind = net_packet_next_option(p, &at, &body, &body_len)) >= 0) {
+        if (kind == NET_TCPOPT_SACK) {
+            memset(data + body - 2, NO_OPERATION, body_len + 2);
+        }
+    }
 }
 
-static const guint8 *rewrite(NetCompare *c, const NetPacket *p, guint16 window)
+static const guint8 *rewrite(NetCompare *c, const NetPacket *p, guint32 ack,
+                             guint16 window)
 {
     if (c->scratch_size < p->len) {
         g_free(c->scratch);
@@ -98,6 +119,10 @@ static const guint8 *rewrite(NetCompare *c, const NetPacket *p, guint16 window)
     }
     memcpy(c->scratch, p->data, p->len);
     net_put16(c->scratch + p->l4 + WINDOW_AT, window);
+    if (ack != p->ack) {
+        net_put32(c->scratch + p->l4 + ACK_AT, ack);
+        take_sack_out(c->scratch, p);
+    }
     return net_checksum_fill(p, c->scratch) ? c->scratch : NULL;
 }
 
@@ -142,7 +167,9 @@ void cmp_tcp_release(NetCompare *c, CmpFlow *f, CmpIn *in)
         guint16 window = allowed(t, p);
 
         if (window < p->window) {
-            data = in->gso || cmp_tcp_signed(p) ? NULL : rewrite(c, p, window);
+            data = in->gso || cmp_tcp_signed(p)
+                       ? NULL
+                       : rewrite(c, p, p->ack, window);
             if (data) {
                 c->stats.windows++;
             } else {
@@ -153,4 +180,50 @@ void cmp_tcp_release(NetCompare *c, CmpFlow *f, CmpIn *in)
         cmp_tcp_edge(t, p, window);
     }
     cmp_release(c, in, NET_RELEASE_MATCH, data, data ? p->len : 0);
+}
+
+/* --- What only the SVM has lost ------------------------------------------ */
+
+/* An ACK that waits, and is not the last one. */
+static CmpHeld *spare_ack(const CmpTcp *t)
+{
+    for (CmpLink *l = t->acks.next; l != &t->acks && l->next != &t->acks;
+         l = l->next) {
+        CmpHeld *h = CMP_ENTRY(l, CmpHeld, queue);
+
+        if (plain(&h->p) && !(h->p.flags & NET_TCP_FIN) && !h->p.payload_len &&
+            !h->gso && !cmp_tcp_signed(&h->p)) {
+            return h;
+        }
+    }
+    return NULL;
+}
+
+void cmp_tcp_hole(NetCompare *c, CmpFlow *f, const NetPacket *s)
+{
+    CmpTcp *t = &f->t;
+    CmpHeld *h;
+    CmpIn in;
+    const guint8 *data;
+    guint32 window, room;
+
+    if (cmp_list_empty(&t->acks) || !plain(s) || s->ack != t->s_ack ||
+        !t->has_told_ack || !net_seq_lt(t->told_ack, t->s_ack) ||
+        !net_packet_has_option(s, NET_TCPOPT_SACK) || !(h = spare_ack(t))) {
+        return;
+    }
+    room = h->p.window + ((h->p.ack - t->s_ack) >> t->ws_hi);
+    window = MIN(s->window, room);
+    window = MAX(window, needed(t->edge_lo, t->s_ack, t->ws_lo));
+    window = MAX(window, needed(t->edge_hi, t->s_ack, t->ws_hi));
+    data = rewrite(c, &h->p, t->s_ack, (guint16)MIN(window, G_MAXUINT16));
+    if (data) {
+        NetPacket told = h->p;
+
+        told.ack = t->s_ack;
+        cmp_tcp_edge(t, &told, (guint16)MIN(window, G_MAXUINT16));
+        c->stats.acks_lowered++;
+        in = cmp_in_held(h);
+        cmp_release(c, &in, NET_RELEASE_MATCH, data, h->p.len);
+    }
 }

@@ -427,6 +427,9 @@ void cmp_tcp_secondary(NetCompare *c, CmpFlow *f, const NetPacket *s,
         secondary_stream(c, f, s, buf, d, seq);
     }
     cmp_tcp_settled(c, f, s);
+    if (!d) {
+        cmp_tcp_hole(c, f, s);
+    }
 }
 
 /* --- Checkpoints --------------------------------------------------------- */

@@ -59,6 +59,17 @@ int net_packet_next_option(const NetPacket *p, guint32 *at, guint32 *body,
     return -1;
 }
 
+gboolean net_packet_has_option(const NetPacket *p, int kind)
+{
+    guint32 at = p->options, body, body_len;
+    int found;
+
+    do {
+        found = net_packet_next_option(p, &at, &body, &body_len);
+    } while (found >= 0 && found != kind);
+    return found >= 0;
+}
+
 static void find_timestamp(NetPacket *p)
 {
     /* NOP, NOP, timestamp, 10: how nearly everybody writes it. */

@@ -135,6 +135,8 @@ static inline const guint8 *net_packet_at(const NetPacket *p, gsize at, gsize n)
  */
 int net_packet_next_option(const NetPacket *p, guint32 *at, guint32 *body,
                            guint32 *body_len);
+/* Is there a TCP option of this kind? */
+gboolean net_packet_has_option(const NetPacket *p, int kind);
 
 /* --- Numbers ------------------------------------------------------------ */
 

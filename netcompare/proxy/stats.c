@@ -70,6 +70,7 @@ void stats_put_compare(JsonObject *o, const NetCompare *c, gint64 now_us)
     INT(o, "dropped", s.dropped);
     INT(o, "windows", s.windows);
     INT(o, "windows-kept", s.windows_kept);
+    INT(o, "acks-lowered", s.acks_lowered);
     INT(o, "secondary-ignored", s.secondary_ignored);
     INT(o, "secondary-extra", s.secondary_extra);
     INT(o, "secondary-digests", s.digests);

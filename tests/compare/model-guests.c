@@ -8,6 +8,8 @@
 
 static gsize build(Model *m, const Packet *x, gboolean primary)
 {
+    /* NOP, NOP, one block */
+    static const guint8 sack[] = {1, 1, 5, 10, 0, 0, 0, 1, 0, 0, 0, 2};
     Conn *c = &m->conns[x->conn];
     const guint8 *stream = primary ? c->bytes : c->svm_bytes;
     gboolean syn = (x->flags & NET_TCP_SYN) != 0;
@@ -24,6 +26,10 @@ static gsize build(Model *m, const Packet *x, gboolean primary)
         .ip_id = (guint16)pick(m, 65536),
     };
 
+    if (x->flags == NET_TCP_ACK && pick(m, 4) == 0) {
+        s.options = sack;
+        s.n_options = sizeof(sack);
+    }
     if (c->kind == UDP) {
         text[0] = (guint8)x->from;
         text[1] = stream[x->from];

@@ -50,6 +50,7 @@ typedef struct Conn {
     guint8 got[MAX_STREAM + 2];
     gboolean has_edge;
     guint32 edge_0, edge_14;
+    guint told, pvm_acked; /* what has left; the same, if none were lowered */
 } Conn;
 
 /* A packet on its way from a guest. */

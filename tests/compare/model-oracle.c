@@ -67,9 +67,35 @@ static void check_match(Model *m, const Conn *c, const Packet *p)
     }
 }
 
+/* The packet is as it left from here on. */
+static void note_ack(Model *m, Conn *c, Packet *p, const guint8 *data,
+                     gsize len)
+{
+    guint was = p->acked;
+    NetPacket x;
+
+    if (!(p->flags & NET_TCP_ACK) || p->flags & NET_TCP_RST) {
+        return;
+    }
+    if (data) {
+        build_parse(&x, data, len, c->v6);
+        p->acked = x.ack - (c->client_isn + 1);
+        RULE(p->acked <= was, "a higher ACK");
+        if (p->acked < was) {
+            RULE(p->acked >= c->told, "lowered to less than was said before");
+            RULE(p->from == p->to &&
+                     !(p->flags & (NET_TCP_SYN | NET_TCP_FIN)),
+                 "lowered, and not just an ACK");
+            model_totals.lowered++;
+        }
+    }
+    c->told = MAX(c->told, p->acked);
+    c->pvm_acked = MAX(c->pvm_acked, was);
+}
+
 /* The window's scale is 0 where it is known; else anything. */
 static void check_window(Model *m, Conn *c, const Packet *p, const guint8 *data,
-                         gsize len)
+                         gsize len, gboolean lowered)
 {
     guint16 window = p->window;
     guint32 ack = c->client_isn + 1 + p->acked, at_0, at_14;
@@ -86,9 +112,9 @@ static void check_window(Model *m, Conn *c, const Packet *p, const guint8 *data,
         RULE(x.payload_len == p->to - p->from &&
                  !memcmp(data + x.payload, c->bytes + p->from, x.payload_len),
              "rewritten to other bytes");
-        RULE(x.window < p->window, "rewritten to no smaller window");
+        RULE(lowered || x.window < p->window, "rewritten to no smaller window");
         window = x.window;
-        model_totals.windows++;
+        model_totals.windows += !lowered;
     }
     at_0 = ack + window;
     at_14 = ack + ((guint32)window << 14);
@@ -113,10 +139,13 @@ static void on_release(gpointer user, guint64 id, const guint8 *data, gsize len,
     Model *m = user;
     Packet *p;
     Conn *c;
+    guint acked;
 
     g_assert_cmpuint(id, <, m->n_packets);
     p = &m->packets[id];
     c = &m->conns[p->conn];
+    acked = p->acked;
+    note_ack(m, c, p, data, len);
     TRACE("  %s %u: %u to %u flags %x ack %u", net_release_name(why), p->conn,
           p->from, p->to, p->flags, p->acked);
     RULE(!p->released, "released twice");
@@ -130,7 +159,7 @@ static void on_release(gpointer user, guint64 id, const guint8 *data, gsize len,
         RULE(id < m->committing, "not part of the checkpoint");
         model_totals.by_checkpoint++;
     }
-    check_window(m, c, p, data, len);
+    check_window(m, c, p, data, len, p->acked < acked);
     for (guint i = p->from; i < p->to; i++) {
         c->got[i] = 1;
     }
@@ -181,7 +210,8 @@ static gboolean on_part(gpointer user, guint64 id, const NetPacket *x,
     check_match(m, c, &part);
     RULE(window <= p->window, "a larger window");
     part.window = window;
-    check_window(m, c, &part, NULL, 0);
+    note_ack(m, c, &part, NULL, 0);
+    check_window(m, c, &part, NULL, 0, FALSE);
     for (guint i = part.from; i < part.to; i++) {
         c->got[i] = 1;
     }

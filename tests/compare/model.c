@@ -218,6 +218,7 @@ static void finish(Model *m)
         for (guint j = 0; j < c->len; j++) {
             g_assert_true(c->got[j]);
         }
+        g_assert_cmpuint(c->told, ==, c->pvm_acked);
     }
     net_compare_stats(m->compare, &stats);
     g_assert_cmpuint(stats.held_packets, ==, 0);

@@ -9,14 +9,17 @@
  * checkpoint gives the SVM the PVM's state; from there it goes on by itself.
  * Some of what the SVM sends is handed in as digests of pieces of any size, and
  * what fetch() asks for is answered late; with a fault also not at all.
+ * Some of the SVM's ACKs say that it has lost something (SACK).
  * With a fault, one of the SVM's streams has another byte, one too few or one
  * too many, until it is loaded.
  *
  * The oracle keeps, for each connection, what the SVM has sent since it was
  * last loaded (handed in, as the comparator saw it), and the PVM's state in
  * the last committed checkpoint.  I1: every byte and FIN of a release by match
- * is in one of the two.  I5: so is its ACK.  A release by checkpoint is of a
- * packet before the capture that is being committed.
+ * is in one of the two.  I5: so is its ACK; one that was lowered is no lower
+ * than those before, and when all has left the client knows the PVM's last.  A
+ * release by checkpoint is of a packet before the capture that is being
+ * committed.
  */
 #ifndef COLO_TESTS_COMPARE_MODEL_H
 #define COLO_TESTS_COMPARE_MODEL_H
@@ -30,7 +33,7 @@ void model_run(guint64 seed, gboolean fault);
 
 /* What all schedules together did, for the test to see that they do a lot. */
 typedef struct ModelTotals {
-    guint64 schedules, packets, matched, by_checkpoint, needs, windows;
+    guint64 schedules, packets, matched, by_checkpoint, needs, windows, lowered;
     guint64 digests, fetched, gone, parts, in_parts;
     guint64 captures, cancels, commits, loads, offsets;
 } ModelTotals;

@@ -9,11 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ACKS 64
+
 struct Script {
     NetCompare *compare;
     GString *log;
     gint64 now;
     guint64 id, number;
+    guint32 acks[ACKS]; /* of the PVM's last packets, by id */
     gboolean no_parts;
     guint8 secret[NET_DIGEST_SECRET];
     guint8 bytes[BUILD_MAX], whole[BUILD_MAX];
@@ -36,6 +39,10 @@ static void on_release(gpointer user, guint64 id, const guint8 *data, gsize len,
         g_assert_true(net_checksum_ok(&p));
         g_string_append_printf(s->log, " w%" G_GUINT64_FORMAT ":%u", id,
                                p.window);
+        if (p.ack != s->acks[id % ACKS]) {
+            g_assert_false(net_packet_has_option(&p, NET_TCPOPT_SACK));
+            g_string_append_printf(s->log, "@%u", p.ack);
+        }
     } else {
         g_string_append_printf(s->log, " %c%" G_GUINT64_FORMAT,
                                net_release_name(why)[0], id);
@@ -208,7 +215,9 @@ static void hand_in(Script *s, gboolean primary, gsize len, guint16 type,
 
     net_packet_parse(&p, type, copy, len, 0, 1);
     if (primary) {
-        net_compare_primary(s->compare, &p, NULL, ++s->id, gso, s->now);
+        s->id++;
+        s->acks[s->id % ACKS] = p.kind == NET_KIND_TCP ? p.ack : 0;
+        net_compare_primary(s->compare, &p, NULL, s->id, gso, s->now);
     } else {
         net_compare_secondary(s->compare, &p, NULL, s->now);
     }

@@ -24,6 +24,7 @@
  * After "->" what is called out, in order:
  *   m1 c1 l1 p1   id 1 is released: match, checkpoint, link, pass
  *   w1:N          the same as m1, with window N
+ *   w1:N@A        and with ACK A
  *   d1            dropped
  *   q1:A+N        N bytes of id 1, from its offset A on, leave as a part
  *   CAUSE         a checkpoint is needed

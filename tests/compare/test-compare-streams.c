@@ -36,9 +36,10 @@ static void run(gboolean fault)
     g_test_message(
         "%" G_GUINT64_FORMAT " schedules, %" G_GUINT64_FORMAT
         " packets: %" G_GUINT64_FORMAT " released by match, %" G_GUINT64_FORMAT
-        " by checkpoint, %" G_GUINT64_FORMAT " windows rewritten",
+        " by checkpoint, %" G_GUINT64_FORMAT
+        " windows rewritten, %" G_GUINT64_FORMAT " ACKs lowered",
         model_totals.schedules, model_totals.packets, model_totals.matched,
-        model_totals.by_checkpoint, model_totals.windows);
+        model_totals.by_checkpoint, model_totals.windows, model_totals.lowered);
     g_test_message("%" G_GUINT64_FORMAT " by digests, %" G_GUINT64_FORMAT
                    " fetched, %" G_GUINT64_FORMAT " gone; %" G_GUINT64_FORMAT
                    " parts, %" G_GUINT64_FORMAT " packets only by parts",
@@ -61,6 +62,7 @@ static void run(gboolean fault)
         g_assert_cmpuint(model_totals.fetched, >, rounds / 4);
         g_assert_true(!fault || model_totals.gone > rounds / 10);
         g_assert_cmpuint(model_totals.windows, >, rounds / 4);
+        g_assert_cmpuint(model_totals.lowered, >, rounds / 200);
         g_assert_cmpuint(model_totals.parts, >, rounds / 4);
         g_assert_cmpuint(model_totals.in_parts, >, rounds / 16);
         g_assert_true(!fault || model_totals.needs > rounds / 4);

@@ -447,9 +447,90 @@ static const ScriptCase windows[] = {
     {NULL},
 };
 
+/* NOP, NOP, one block */
+#define SACK " opt=0101050a0000003200000050"
+
+/* The SVM has lost something: how far it has come. */
+static const ScriptCase holes[] = {
+    {"lowered", "S A 100 ack=5\n"
+                "P A 100 ack=5 -> m1\n"
+                "P A 100 ack=50\n"
+                "P A 100 ack=80\n"
+                "S A 100 ack=20" SACK " -> w2:1000@20\n"
+                "S A 100 ack=20" SACK "\n"
+                "S A 100 ack=80 -> m3\n"},
+    {"last-waits", "S A 100 ack=5\n"
+                   "P A 100 ack=5 -> m1\n"
+                   "P A 100 ack=50\n"
+                   "S A 100 ack=20" SACK "\n"
+                   "P A 100 ack=50\n"
+                   "S A 100 ack=20" SACK " -> w2:1000@20\n"
+                   "S A 100 ack=50 -> m3\n"},
+    {"nothing-lost", "S A 100 ack=5\n"
+                     "P A 100 ack=5 -> m1\n"
+                     "P A 100 ack=50\n"
+                     "P A 100 ack=80\n"
+                     "S A 100 ack=20\n"
+                     "S A 100 ack=80 -> m2 m3\n"},
+    {"told-already", "S A 100 ack=20\n"
+                     "P A 100 ack=20 -> m1\n"
+                     "P A 100 ack=50\n"
+                     "P A 100 ack=80\n"
+                     "S A 100 ack=20" SACK "\n"
+                     "S A 100 ack=10" SACK "\n"},
+    {"its-own-blocks-go", "S A 100 ack=5\n"
+                          "P A 100 ack=5 -> m1\n"
+                          "P A 100 ack=50" SACK "\n"
+                          "P A 100 ack=80\n"
+                          "S A 100 ack=20" SACK " -> w2:1000@20\n"},
+    {"not-of-data", "S A 100:abc ack=5\n"
+                    "P A 100 ack=5 -> m1\n"
+                    "P A 100:abc ack=50\n"
+                    "P A 103 ack=50\n"
+                    "P A 103 ack=80\n"
+                    "S A 103 ack=20" SACK " -> w3:1000@20\n"
+                    "S A 103 ack=80 -> m2 m4\n"},
+    {"not-signed", "S A 100 ack=5\n"
+                   "P A 100 ack=5 -> m1\n"
+                   "P A 100 ack=50 opt=01011312" SIGNATURE "\n"
+                   "P A 100 ack=80\n"
+                   "S A 100 ack=20" SACK "\n"},
+    {"smaller-window", "P SA 100 ack=5 opt=01030302\n"
+                       "S SA 100 ack=5 opt=01030302 -> m1\n"
+                       "S A 101 ack=45 win=300\n"
+                       "P A 101 ack=45 win=300 -> m2\n"
+                       "P A 101 ack=845 win=900\n"
+                       "P A 101 ack=945 win=900\n"
+                       "S A 101 ack=445 win=250" SACK " -> w3:250@445\n"},
+    {"larger-window", "P SA 100 ack=5 opt=01030302\n"
+                      "S SA 100 ack=5 opt=01030302 -> m1\n"
+                      "S A 101 ack=45 win=300\n"
+                      "P A 101 ack=45 win=300 -> m2\n"
+                      "P A 101 ack=845 win=400\n"
+                      "P A 101 ack=945 win=400\n"
+                      "S A 101 ack=445 win=900" SACK " -> w3:500@445\n"},
+    {"right-edge", "P SA 100 ack=5 opt=01030302\n"
+                   "S SA 100 ack=5 opt=01030302 -> m1\n"
+                   "S A 101 ack=45 win=300\n"
+                   "P A 101 ack=45 win=300 -> m2\n"
+                   "P A 101 ack=845 win=400\n"
+                   "P A 101 ack=945 win=400\n"
+                   "S A 101 ack=445 win=100" SACK " -> w3:200@445\n"},
+    {"until-a-checkpoint", "S A 100 ack=5\n"
+                           "P A 100 ack=5 -> m1\n"
+                           "P A 100 ack=50\n"
+                           "P A 100 ack=80\n"
+                           "capture 2\ncommit 2 -> c2 c3\nloaded 2\n"
+                           "P A 100 ack=90\n"
+                           "P A 100 ack=95\n"
+                           "S A 100 ack=85" SACK " -> w4:1000@85\n"},
+    {NULL},
+};
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    script_add_cases("/compare/tcp/hole", holes);
     script_add_cases("/compare/tcp/parts", parts);
     script_add_cases("/compare/tcp", cases);
     script_add_cases("/compare/tcp/window", windows);
