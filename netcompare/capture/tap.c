@@ -37,6 +37,16 @@ static gboolean set_option(NetTap *t, int option, int value, GError **error)
            set_failed(t, "set up a packet socket for frames", error);
 }
 
+static gboolean attach(NetTap *t, struct sock_filter *code, guint n,
+                       GError **error)
+{
+    const struct sock_fprog prog = {(unsigned short)n, code};
+
+    return setsockopt(t->fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog,
+                      sizeof(prog)) == 0 ||
+           set_failed(t, "filter the frames", error);
+}
+
 /* Only what the host sends; the kernel has no option for this direction. */
 static gboolean only_outgoing(NetTap *t, GError **error)
 {
@@ -47,11 +57,35 @@ static gboolean only_outgoing(NetTap *t, GError **error)
         BPF_STMT(BPF_RET | BPF_K, G_MAXUINT32),
         BPF_STMT(BPF_RET | BPF_K, 0),
     };
-    const struct sock_fprog prog = {G_N_ELEMENTS(code), code};
 
-    return setsockopt(t->fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog,
-                      sizeof(prog)) == 0 ||
-           set_failed(t, "filter the frames", error);
+    return attach(t, code, G_N_ELEMENTS(code), error);
+}
+
+gboolean net_tap_only_to(NetTap *t, const guint8 (*macs)[6], guint n,
+                         GError **error)
+{
+    struct sock_filter code[5 * NET_TAP_DESTINATIONS + 1];
+    guint k = 0;
+
+    g_return_val_if_fail(n <= NET_TAP_DESTINATIONS, FALSE);
+    for (guint i = 0; i < n; i++) {
+        const guint8 *m = macs[i];
+        guint32 high = (guint32)m[0] << 24 | (guint32)m[1] << 16 |
+                       (guint32)m[2] << 8 | m[3];
+        guint32 low = (guint32)m[4] << 8 | m[5];
+        const struct sock_filter one[] = {
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, high, 0, 3),
+            BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 4),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, low, 0, 1),
+            BPF_STMT(BPF_RET | BPF_K, G_MAXUINT32),
+        };
+
+        memcpy(&code[k], one, sizeof(one));
+        k += G_N_ELEMENTS(one);
+    }
+    code[k++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
+    return attach(t, code, k, error);
 }
 
 /*

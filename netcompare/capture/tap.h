@@ -43,6 +43,15 @@ typedef struct NetFrame {
 NetTap *net_tap_open(const char *name, NetTapDirection direction,
                      const char *filter, gsize rcvbuf, GError **error);
 void net_tap_close(NetTap *t);
+
+/*
+ * From now on only frames to one of these addresses are read, none if n is 0;
+ * the kernel sees to it.  n: at most NET_TAP_DESTINATIONS.  Not for OUTGOING.
+ */
+#define NET_TAP_DESTINATIONS 64
+gboolean net_tap_only_to(NetTap *t, const guint8 (*macs)[6], guint n,
+                         GError **error);
+
 int net_tap_fd(const NetTap *t);
 
 /*

@@ -3,6 +3,7 @@ noinst_LTLIBRARIES += libcolohost.la
 libcolohost_la_SOURCES = \
 	netcompare/host/netdev.h netcompare/host/netdev.c \
 	netcompare/host/netlink.h netcompare/host/netlink.c \
+	netcompare/host/ports.h netcompare/host/ports.c \
 	netcompare/host/cut.c netcompare/host/join.c \
 	netcompare/host/sysctl.h netcompare/host/sysctl.c \
 	netcompare/host/announce.h netcompare/host/announce.c \

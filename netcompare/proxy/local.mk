@@ -17,10 +17,12 @@ colo_proxy_SOURCES = \
 	netcompare/proxy/primary.c \
 	netcompare/proxy/proxy.h netcompare/proxy/proxy.c \
 	netcompare/proxy/recent.h netcompare/proxy/recent.c \
+	netcompare/proxy/resend.h netcompare/proxy/resend.c \
 	netcompare/proxy/digests.h netcompare/proxy/digests.c \
 	netcompare/proxy/secondary.h netcompare/proxy/secondary.c \
 	netcompare/proxy/stats.h netcompare/proxy/stats.c \
-	netcompare/proxy/takeover.c
+	netcompare/proxy/takeover.c \
+	netcompare/proxy/unheard.h netcompare/proxy/unheard.c
 colo_proxy_LDADD = libcololink.la libcolocompare.la libcolorewrite.la \
 	libcolocapture.la libcolohost.la libcolopacket.la libcoloft.la \
 	$(PCAP_LIBS) $(COMMON_LIBS)

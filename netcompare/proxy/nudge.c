@@ -38,6 +38,8 @@ typedef struct Flow {
 struct Nudges {
     guint max_flows;
     GHashTable *flows; /* NetKey in Flow: Flow */
+    GHashTable *callers; /* of these flows: NetKey without the client's port;
+                            NULL: to be made */
 };
 
 Nudges *nudges_new(guint max_flows)
@@ -49,9 +51,15 @@ Nudges *nudges_new(guint max_flows)
     return n;
 }
 
+static void forget_callers(Nudges *n)
+{
+    g_clear_pointer(&n->callers, g_hash_table_unref);
+}
+
 void nudges_free(Nudges *n)
 {
     if (n) {
+        forget_callers(n);
         g_hash_table_unref(n->flows);
         g_free(n);
     }
@@ -89,6 +97,7 @@ void nudges_inbound(Nudges *n, const guint8 *frame, gsize len, gint64 now_us)
             ethernet > ETHERNET_MAX) {
             return;
         }
+        forget_callers(n);
         f = g_new0(Flow, 1);
         f->key = p.key;
         g_hash_table_insert(n->flows, &f->key, f);
@@ -138,11 +147,53 @@ void nudges_capture(Nudges *n)
     }
 }
 
+static NetKey caller(const NetKey *client)
+{
+    NetKey k = *client;
+
+    k.sport = 0;
+    return k;
+}
+
+static void make_callers(Nudges *n)
+{
+    GHashTableIter i;
+    gpointer key;
+
+    n->callers =
+        g_hash_table_new_full(net_key_hash, net_key_equal, g_free, NULL);
+    g_hash_table_iter_init(&i, n->flows);
+    while (g_hash_table_iter_next(&i, &key, NULL)) {
+        NetKey k = caller(key);
+
+        g_hash_table_add(n->callers, g_memdup2(&k, sizeof(k)));
+    }
+}
+
+gboolean nudges_know(Nudges *n, const guint8 *frame, gsize len)
+{
+    NetPacket p;
+    NetKey k;
+
+    if (!parse(&p, frame, len)) {
+        return FALSE;
+    }
+    if (!(p.flags & NET_TCP_SYN) || p.flags & NET_TCP_ACK) {
+        return g_hash_table_contains(n->flows, &p.key);
+    }
+    if (!n->callers) {
+        make_callers(n);
+    }
+    k = caller(&p.key);
+    return g_hash_table_contains(n->callers, &k);
+}
+
 void nudges_expire(Nudges *n, gint64 idle_us, gint64 now_us)
 {
     GHashTableIter i;
     gpointer value;
 
+    forget_callers(n);
     g_hash_table_iter_init(&i, n->flows);
     while (g_hash_table_iter_next(&i, NULL, &value)) {
         if (now_us - ((Flow *)value)->seen_us > idle_us) {

@@ -41,6 +41,13 @@ guint nudges_emit(const Nudges *n, guint max, gint64 idle_us, gint64 now_us,
                   void (*emit)(const guint8 *frame, gsize len, gpointer user),
                   gpointer user);
 
+/*
+ * Is this frame one that the primary's network would have let through, as far
+ * as can be told?  It is of a connection that is known, or a SYN from where
+ * others to the same port came from.
+ */
+gboolean nudges_know(Nudges *n, const guint8 *frame, gsize len);
+
 /* Forget what was silent for so long. */
 void nudges_expire(Nudges *n, gint64 idle_us, gint64 now_us);
 

@@ -112,6 +112,13 @@ static void offset(gpointer user, const NetKey *flow, guint32 seq_delta,
 
     net_wire_put_offset(bytes, &o);
     proxy_send(s->proxy, &h, &iov);
+    /*
+     * At once: the SYN leaves with the verdicts, and who has it is connected
+     * to a guest that only these numbers make the secondary's.
+     */
+    if (s->proxy->link) {
+        net_link_flush(s->proxy->link);
+    }
 }
 
 static void fetch(gpointer user, guint8 iface, guint64 number)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the secondary's guest sent lately. */
+/* Frames that came lately. */
 #include "netcompare/proxy/recent.h"
 
 typedef struct Recent {
@@ -61,14 +61,25 @@ void recent_free(RecentFrames *r)
     }
 }
 
+gboolean recent_has_room(const RecentFrames *r, gsize len)
+{
+    return r->n < r->max_frames && r->bytes + len <= r->max_bytes;
+}
+
+void recent_expire(RecentFrames *r, gint64 before_us)
+{
+    while (r->n && nth(r, 0)->at < before_us) {
+        drop_oldest(r);
+    }
+}
+
 const NetFrame *recent_add(RecentFrames *r, const NetFrame *frame,
                            guint64 number, gint64 now_us)
 {
     Recent *f;
 
     /* The newest is kept in any case. */
-    while (r->n && (r->n == r->max_frames ||
-                    r->bytes + frame->len > r->max_bytes)) {
+    while (r->n && !recent_has_room(r, frame->len)) {
         drop_oldest(r);
     }
     f = nth(r, r->n++);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the secondary's guest sent lately.
+ * Frames that came lately: what the secondary's guest sent, and (unheard.h)
+ * what clients did.
  *
  * Frames of which the primary has only digests are kept, too, for it may ask
  * for them.
@@ -27,6 +28,10 @@ const NetFrame *recent_add(RecentFrames *r, const NetFrame *frame,
 const NetFrame *recent_find(const RecentFrames *r, guint64 number);
 /* It is not needed any more. */
 void recent_forget(RecentFrames *r, guint64 number);
+/* Is there room for one more, without one giving way? */
+gboolean recent_has_room(const RecentFrames *r, gsize len);
+/* Those added before are not needed any more. */
+void recent_expire(RecentFrames *r, gint64 before_us);
 /* All of them are of a past that was undone. */
 void recent_clear(RecentFrames *r);
 /* Those added at or after since_us, oldest first. */

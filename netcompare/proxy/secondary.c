@@ -37,8 +37,9 @@ static gboolean parse(ProxySecondary *s, NetPacket *packet,
     return TRUE;
 }
 
-gboolean secondary_translate(ProxySecondary *s, const NetFrame *frame,
-                             guint iface, gboolean inbound)
+/* In s->scratch, the whole frame; FALSE: there is nothing to translate. */
+static gboolean translate(ProxySecondary *s, const NetFrame *frame, guint iface,
+                          gboolean inbound)
 {
     gboolean unfinished = frame->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM;
     NetPacket packet;
@@ -58,6 +59,16 @@ gboolean secondary_translate(ProxySecondary *s, const NetFrame *frame,
                                           s->now);
 }
 
+gboolean secondary_send(Standby *b, const NetFrame *frame, gboolean inbound)
+{
+    ProxySecondary *s = b->proxy->secondary;
+    gboolean changed = translate(s, frame, b->iface, inbound);
+
+    return net_tap_send(inbound ? b->tap : b->bridge, &frame->vnet,
+                        changed ? s->scratch->data : frame->data, frame->len,
+                        NULL);
+}
+
 static void inject(Standby *b)
 {
     ProxySecondary *s = b->proxy->secondary;
@@ -67,10 +78,8 @@ static void inject(Standby *b)
     while (b->tap && (f = inbound_next(b->inbound))) {
         const NetFrame frame = {
             .vnet = f->vnet, .data = f->data, .len = f->len, .buf = f->buf};
-        gboolean changed = secondary_translate(s, &frame, b->iface, TRUE);
 
-        net_tap_send(b->tap, &f->vnet, changed ? s->scratch->data : f->data,
-                     f->len, NULL); /* refused ones are counted there */
+        secondary_send(b, &frame, TRUE);
     }
 }
 
@@ -374,6 +383,7 @@ void proxy_secondary_stats(Proxy *p, JsonObject *o)
         json_object_set_int_member(t, "not-sent", (gint64)b->unsent);
         json_object_set_int_member(t, "fetched", (gint64)b->fetched);
         json_object_set_int_member(t, "gone", (gint64)b->gone);
+        json_object_set_int_member(t, "unheard", (gint64)b->given);
         stats_put_inbound(t, b->inbound);
         if (b->tap) {
             stats_put_tap(t, b->tap);
@@ -399,6 +409,9 @@ static gboolean on_tick(gpointer user)
             backlog_rotate(&s->standbys[i].backlog);
         }
         waiting(&s->standbys[i]); /* keeps the backlog's measure */
+    }
+    if (!s->alone) {
+        takeover_watch(s);
     }
     if (s->ticks % 10 == 0) {
         net_rewrite_tick(s->rewrite, REWRITE_IDLE_US, s->now);
@@ -443,7 +456,8 @@ static gboolean open_tap(ProxySecondary *s, guint i, GError **error)
         return FALSE;
     }
     b->source = proxy_add_fd(p, net_tap_fd(b->tap), read_tap, b);
-    return TRUE;
+    b->unheard = unheard_new(p, p->config->bridges[i], error);
+    return b->unheard != NULL;
 }
 
 /* What is wrong with a bridge is better said now than at the takeover. */
@@ -511,6 +525,7 @@ void proxy_secondary_stop(Proxy *p)
         net_addresses_free(b->addresses);
         recent_free(b->recent);
         nudges_free(b->nudges);
+        unheard_free(b->unheard);
         recent_free(b->digested);
     }
     g_free(s->standbys);

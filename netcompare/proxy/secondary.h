@@ -9,6 +9,7 @@
 #include "netcompare/proxy/nudge.h"
 #include "netcompare/proxy/proxy.h"
 #include "netcompare/proxy/recent.h"
+#include "netcompare/proxy/unheard.h"
 #include "netcompare/rewrite/rewrite.h"
 
 /* A connection that was silent for longer need not be told of a takeover. */
@@ -25,6 +26,8 @@ typedef struct Standby {
     NetAddresses *addresses;
     RecentFrames *recent;
     Nudges *nudges;
+    Unheard *unheard;       /* NULL: taken over */
+    guint64 given;          /* of them, to the guest */
     RecentFrames *digested; /* of which the primary has only digests */
     guint64 sent;           /* frames that the guest sent */
     guint64 stale;          /* of them, dropped at a load */
@@ -54,11 +57,10 @@ struct ProxySecondary {
 };
 
 /*
- * The frame's packet in s->scratch, the whole frame, translated; FALSE: there
- * is nothing to translate.
+ * Send a frame, translated if it is of a connection that needs it: inbound to
+ * the guest, else on the bridge.  FALSE: it was refused, and counted there.
  */
-gboolean secondary_translate(ProxySecondary *s, const NetFrame *frame,
-                             guint iface, gboolean inbound);
+gboolean secondary_send(Standby *b, const NetFrame *frame, gboolean inbound);
 
 /* --- takeover.c ----------------------------------------------------------- */
 
@@ -67,6 +69,8 @@ gboolean secondary_translate(ProxySecondary *s, const NetFrame *frame,
  * long as nobody listens to their queue packets pass it.
  */
 gboolean takeover_prepare(ProxySecondary *s, GError **error);
+/* Of what clients send, forget what is older than the primary's last word. */
+void takeover_watch(ProxySecondary *s);
 gboolean takeover_begin(ProxySecondary *s, GError **error);
 /* Connections that need rewriting may have ended. */
 void takeover_tick(ProxySecondary *s);

@@ -6,6 +6,7 @@
  */
 #include "colo/log.h"
 #include "netcompare/packet/checksum.h"
+#include "netcompare/proxy/resend.h"
 #include "netcompare/proxy/secondary.h"
 
 #include <string.h>
@@ -57,11 +58,12 @@ static void on_packet(const NetQueued *q, gpointer user)
         g_byte_array_append(s->scratch, q->data, (guint)q->len);
         changed = from >= 0
                       ? net_rewrite_outbound(s->rewrite, &packet,
-                                             s->scratch->data, q->gso, s->now)
+                                             s->scratch->data, q->unfinished,
+                                             s->now)
                       : translate_inbound(s, &packet,
                                           proxy_iface(s->proxy, q->physoutdev),
-                                          q->gso);
-        if (changed && q->gso) {
+                                          q->unfinished);
+        if (changed && q->unfinished) {
             /* The kernel finishes no checksum of a packet that was replaced. */
             net_checksum_fill(&packet, s->scratch->data);
         }
@@ -131,11 +133,33 @@ static void send_on_bridge(const guint8 *frame, gsize len, gpointer user)
 static void send_again(const NetFrame *frame, gpointer user)
 {
     Standby *b = user;
-    ProxySecondary *s = b->proxy->secondary;
-    gboolean changed = secondary_translate(s, frame, b->iface, FALSE);
 
-    net_tap_send(b->bridge, &frame->vnet,
-                 changed ? s->scratch->data : frame->data, frame->len, NULL);
+    secondary_send(b, frame, FALSE);
+}
+
+static void give_to_guest(const NetFrame *frame, gpointer user)
+{
+    Standby *b = user;
+
+    /* It has not passed what the operator filters on a bridge. */
+    if (nudges_know(b->nudges, frame->data, frame->len)) {
+        b->given += secondary_send(b, frame, TRUE);
+    }
+}
+
+void takeover_watch(ProxySecondary *s)
+{
+    for (guint i = 0; i < s->proxy->config->n_taps; i++) {
+        Standby *b = &s->standbys[i];
+        guint8 macs[MAX_MACS][6];
+        guint n = net_addresses_macs(b->addresses, macs, MAX_MACS);
+
+        if (!b->unheard) {
+            continue; /* its takeover is done, another's has failed */
+        }
+        unheard_set_macs(b->unheard, (const guint8(*)[6])macs, n);
+        unheard_expire(b->unheard, s->heard_us - RECENT_US);
+    }
 }
 
 static gboolean announce(gpointer user);
@@ -161,6 +185,39 @@ static gboolean announce(gpointer user)
     return G_SOURCE_REMOVE;
 }
 
+static guint nudge(Standby *b)
+{
+    return nudges_emit(b->nudges, NUDGES_MAX, NUDGE_IDLE_US,
+                       g_get_monotonic_time(), send_on_bridge, b);
+}
+
+/*
+ * The tap is on the bridge: what was missed on either side, and who is told.
+ * Clients are told before what the guest said changes what they wait for, and
+ * again for those whose oldest segment is another one then.
+ */
+static void catch_up(Standby *b)
+{
+    ProxySecondary *s = b->proxy->secondary;
+    const char *tap = b->proxy->config->taps[b->iface];
+    gint64 since = s->heard_us - RECENT_US;
+    guint nudged;
+
+    unheard_stop(b->unheard);
+    net_addresses_announce(b->addresses, send_on_bridge, b);
+    unheard_foreach(b->unheard, since, give_to_guest, b);
+    nudged = nudge(b);
+    resend_foreach(b->recent, since, send_again, b);
+    nudged += nudge(b);
+    colo_log_debug("%s: the guest gets %" G_GUINT64_FORMAT
+                   " frames of clients that nobody heard; for %"
+                   G_GUINT64_FORMAT " there was no room",
+                   tap, b->given, unheard_lost(b->unheard));
+    g_clear_pointer(&b->unheard, unheard_free);
+    colo_log_debug("%s: %u messages to clients that the path is there again",
+                   tap, nudged);
+}
+
 static gboolean join(Standby *b, GError **error)
 {
     Proxy *p = b->proxy;
@@ -168,7 +225,7 @@ static gboolean join(Standby *b, GError **error)
     const char *bridge = p->config->bridges[b->iface];
     gint64 begin = g_get_monotonic_time();
     guint8 macs[MAX_MACS][6];
-    guint n = net_addresses_macs(b->addresses, macs, MAX_MACS), nudged;
+    guint n = net_addresses_macs(b->addresses, macs, MAX_MACS);
     JsonObject *data;
 
     if (!net_host_join(p->host, tap, bridge, (const guint8(*)[6])macs, n,
@@ -179,13 +236,7 @@ static gboolean join(Standby *b, GError **error)
     if (!b->bridge) {
         return FALSE;
     }
-    net_addresses_announce(b->addresses, send_on_bridge, b);
-    recent_foreach(b->recent, b->proxy->secondary->heard_us - RECENT_US,
-                   send_again, b);
-    nudged = nudges_emit(b->nudges, NUDGES_MAX, NUDGE_IDLE_US,
-                         g_get_monotonic_time(), send_on_bridge, b);
-    colo_log_debug("%s: %u messages to clients that the path is there again",
-                   tap, nudged);
+    catch_up(b);
     data = json_object_new();
     json_object_set_string_member(data, "interface", tap);
     json_object_set_string_member(data, "bridge", bridge);

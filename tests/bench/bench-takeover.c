@@ -10,6 +10,7 @@
 #include <string.h>
 
 static char *kill_what, *mode;
+static gboolean no_flood;
 static int runs = 5, ram = 128, interval, n_clients;
 
 static const GOptionEntry entries[] = {
@@ -21,6 +22,8 @@ static const GOptionEntry entries[] = {
      "between checkpoints (100; with clients 50, or colo 20000)", "MS"},
     {"clients", 0, 0, G_OPTION_ARG_INT, &n_clients,
      "sessions of all kinds, through colo-proxy (none)", "N"},
+    {"no-flood", 0, 0, G_OPTION_ARG_NONE, &no_flood,
+     "the network sends nothing for the lost host to the other one", NULL},
     {"mode", 0, 0, G_OPTION_ARG_STRING, &mode, "colo or periodic (colo)",
      "MODE"},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
@@ -71,6 +74,7 @@ static const char *slowest(JsonObject *mark)
 static void count_clients(RigClient *c)
 {
     g_autoptr(JsonObject) o = rig_client_mark(c, RIG_PATIENCE_S);
+    JsonArray *errors = json_object_get_array_member(o, "errors");
 
     client_gap =
         MAX(client_gap, json_object_get_double_member(o, "client_gap_ms"));
@@ -81,6 +85,9 @@ static void count_clients(RigClient *c)
     g_printerr("clients: %.1f ms (%s), connecting %.1f ms\n",
                json_object_get_double_member(o, "client_gap_ms"), slowest(o),
                json_object_get_double_member(o, "connect_gap_ms"));
+    for (guint i = 0; i < json_array_get_length(errors); i++) {
+        g_printerr("clients: %s\n", json_array_get_string_element(errors, i));
+    }
 }
 
 static double take_over_once(const RigOptions *o, gboolean host)
@@ -146,6 +153,7 @@ int main(int argc, char **argv)
     }
     bench_range("interval", interval, 10, 3600000);
     options.net = n_clients > 0;
+    options.no_flood = no_flood;
     options.ram_mib = (guint)ram;
     options.delay_ms = (guint)interval;
     options.failover = TRUE;
@@ -164,6 +172,7 @@ int main(int argc, char **argv)
     bench_put_samples(o, "gap_ms", gap, TRUE);
     if (n_clients) {
         bench_put_int(o, "clients", n_clients);
+        bench_put_string(o, "flood", no_flood ? "off" : "on");
         bench_put_number(o, "client_gap_ms", client_gap);
         bench_put_number(o, "connect_gap_ms", connect_gap);
         bench_put_int(o, "connections_lost", lost);

@@ -238,6 +238,47 @@ static void test_not_before(void)
     close(fd);
 }
 
+/* The kernel does it, so tags are none of its business. */
+static void test_only_to(void)
+{
+    static const char *const to[] = {"02 00 00 00 00 01", "02 00 00 00 00 02",
+                                     "02 00 00 00 01 01", "02 00 00 01 00 01"};
+    guint8 macs[NET_TAP_DESTINATIONS][6] = {{0}};
+    g_autoptr(GError) error = NULL;
+    NetTap *t;
+    int fd;
+
+    if (!prepare())
+        return;
+    fd = taps_open("t0", 1500, TRUE);
+    t = open_tap("t0", NET_TAP_INCOMING, NULL);
+    memcpy(macs[0], "\x02\0\0\0\0\x02", 6);
+    memcpy(macs[NET_TAP_DESTINATIONS - 1], "\x02\0\0\x01\0\x01", 6);
+    for (guint n = 0; n <= NET_TAP_DESTINATIONS;
+         n = n < 2 ? n + 1 : n + NET_TAP_DESTINATIONS - 2) {
+        guint expected = n > 2 ? 2 : n ? 1 : 0;
+        Got got = {.n = 0};
+
+        net_tap_only_to(t, (const guint8(*)[6])macs, n, &error);
+        g_assert_no_error(error);
+        for (guint i = 0; i < G_N_ELEMENTS(to); i++) {
+            TapFrame f =
+                taps_udp(to[i], n == 1 ? "81 00 00 07" : NULL, IPV4, 33);
+
+            taps_write(fd, &f);
+            taps_frame_clear(&f);
+        }
+        take(t, expected, &got);
+        for (guint i = 0; i < expected; i++) {
+            g_assert_cmpmem(got.frames[i].bytes->data, 6,
+                            macs[i ? NET_TAP_DESTINATIONS - 1 : 0], 6);
+        }
+        clear(&got);
+    }
+    net_tap_close(t);
+    close(fd);
+}
+
 static void test_filter(void)
 {
     static const char *const tags[] = {NULL, "81 00 00 07", "81 00 00 08"};
@@ -488,6 +529,7 @@ int main(int argc, char **argv)
     g_test_add_func("/tap/injected", test_injected);
     g_test_add_func("/tap/directions", test_directions);
     g_test_add_func("/tap/not-before", test_not_before);
+    g_test_add_func("/tap/only-to", test_only_to);
     g_test_add_func("/tap/filter", test_filter);
     g_test_add_func("/tap/lost", test_lost);
     g_test_add_func("/tap/full", test_full);

@@ -4,6 +4,7 @@ NETHOST_TESTS = \
 	tests/nethost/test-netdev \
 	tests/nethost/test-cut \
 	tests/nethost/test-join \
+	tests/nethost/test-ports \
 	tests/nethost/test-rules-text \
 	tests/nethost/test-rules \
 	tests/nethost/test-announce \
@@ -22,6 +23,9 @@ tests_nethost_test_cut_LDADD = $(NETHOST_LIBS)
 
 tests_nethost_test_join_SOURCES = tests/nethost/test-join.c $(NETNS)
 tests_nethost_test_join_LDADD = $(NETHOST_LIBS)
+
+tests_nethost_test_ports_SOURCES = tests/nethost/test-ports.c $(NETNS)
+tests_nethost_test_ports_LDADD = $(NETHOST_LIBS)
 
 tests_nethost_test_rules_text_SOURCES = tests/nethost/test-rules-text.c
 tests_nethost_test_rules_text_LDADD = $(NETHOST_LIBS)

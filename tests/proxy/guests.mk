@@ -4,7 +4,8 @@ PROXY_GUEST_TESTS = \
 	tests/proxy/test-proxy-closed \
 	tests/proxy/test-proxy-faults \
 	tests/proxy/test-proxy-parts \
-	tests/proxy/test-proxy-takeover
+	tests/proxy/test-proxy-takeover \
+	tests/proxy/test-proxy-windows
 check_PROGRAMS += $(PROXY_GUEST_TESTS)
 TESTS += $(PROXY_GUEST_TESTS)
 
@@ -22,12 +23,22 @@ tests_proxy_test_proxy_parts_LDADD = $(PROXY_GUEST_LIBS)
 tests_proxy_test_proxy_takeover_SOURCES = \
 	tests/proxy/test-proxy-takeover.c $(PROXY_LOAD)
 tests_proxy_test_proxy_takeover_LDADD = $(PROXY_GUEST_LIBS)
+tests_proxy_test_proxy_windows_SOURCES = \
+	tests/proxy/test-proxy-windows.c $(PROXY_LOAD)
+tests_proxy_test_proxy_windows_LDADD = $(PROXY_GUEST_LIBS)
 
 check_PROGRAMS += tests/proxy/test-nudge
 TESTS += tests/proxy/test-nudge
 tests_proxy_test_nudge_SOURCES = tests/proxy/test-nudge.c \
 	netcompare/proxy/nudge.h netcompare/proxy/nudge.c
 tests_proxy_test_nudge_LDADD = libpacketbuild.la libcolopacket.la $(UNIT_LIBS)
+
+check_PROGRAMS += tests/proxy/test-resend
+TESTS += tests/proxy/test-resend
+tests_proxy_test_resend_SOURCES = tests/proxy/test-resend.c \
+	netcompare/proxy/recent.h netcompare/proxy/recent.c \
+	netcompare/proxy/resend.h netcompare/proxy/resend.c
+tests_proxy_test_resend_LDADD = libpacketbuild.la libcolopacket.la $(UNIT_LIBS)
 
 check_PROGRAMS += tests/proxy/test-gather
 TESTS += tests/proxy/test-gather

@@ -177,6 +177,47 @@ static void any_frame(void)
     nudges_free(n);
 }
 
+static gboolean knows(Nudges *n, const char *tags, guint16 sport, guint16 dport,
+                      guint8 flags)
+{
+    GByteArray *tcp =
+        build_tcp(sport, dport, 1, 1, flags, NULL, build_zeros(0));
+    g_autoptr(GByteArray) f =
+        build_ether(GUEST, tags, BUILD_IPV4, build_ipv4(6, tcp));
+
+    return nudges_know(n, f->data, f->len);
+}
+
+/* What was not seen on its way through the primary's network is not known. */
+static void known(void)
+{
+    Nudges *n = nudges_new(8);
+    g_autoptr(GByteArray) other = NULL;
+
+    g_assert_false(knows(n, NULL, 4711, 80, NET_TCP_ACK));
+    g_assert_false(knows(n, NULL, 4711, 80, NET_TCP_SYN));
+    from_client(n, FALSE, 100, NET_TCP_ACK, 10, 0);
+    g_assert_true(knows(n, NULL, 4711, 80, NET_TCP_ACK));
+    g_assert_true(knows(n, NULL, 4711, 80, NET_TCP_RST));
+    g_assert_false(knows(n, NULL, 4712, 80, NET_TCP_ACK));
+    g_assert_true(knows(n, NULL, 4712, 80, NET_TCP_SYN));
+    g_assert_false(knows(n, NULL, 4712, 80, NET_TCP_SYN | NET_TCP_ACK));
+    g_assert_false(knows(n, NULL, 4712, 22, NET_TCP_SYN));
+    g_assert_false(knows(n, "81 00 00 07", 4711, 80, NET_TCP_ACK));
+    g_assert_false(knows(n, "81 00 00 07", 4712, 80, NET_TCP_SYN));
+    other = segment(TRUE, NULL, 100, 1, NET_TCP_ACK, 0);
+    g_assert_false(nudges_know(n, other->data, other->len));
+    g_assert_false(nudges_know(n, other->data, 30));
+
+    /* Who came later, and who was forgotten */
+    from_client(n, TRUE, 100, NET_TCP_ACK, 10, 2 * IDLE_US);
+    g_assert_true(nudges_know(n, other->data, other->len));
+    nudges_expire(n, IDLE_US, 2 * IDLE_US);
+    g_assert_false(knows(n, NULL, 4711, 80, NET_TCP_ACK));
+    g_assert_false(knows(n, NULL, 4712, 80, NET_TCP_SYN));
+    nudges_free(n);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -185,5 +226,6 @@ int main(int argc, char **argv)
     g_test_add_data_func("/nudge/places/ipv6", "", places);
     g_test_add_func("/nudge/left-alone", left_alone);
     g_test_add_func("/nudge/any-frame", any_frame);
+    g_test_add_func("/nudge/known", known);
     return g_test_run();
 }

@@ -10,6 +10,8 @@
 
 /* What a machine that does nothing else keeps to, docs/ has the figures. */
 #define GAP_MS (RIG_TIMEOUT_MS + 500)
+/* A lost SYN is sent again after a second (RFC 6298). */
+#define SYN_MS 1000
 /* Other tests may run beside this one. */
 #define GAP_PATIENT_MS 5000
 
@@ -49,6 +51,43 @@ static void take_over(gconstpointer data)
     rig_free(r);
 }
 
+/*
+ * What clients send while no guest is there is not lost: those who connect
+ * meanwhile need not try again.
+ */
+static void unheard(void)
+{
+    const RigOptions o = load_options(FALSE, 20000);
+    Rig *r = rig_new_protected(&o);
+    RigClient *before =
+        rig_client_start(r, "--short 4 --upload 2 --size 200000 --pace 50");
+    RigClient *meanwhile;
+    g_autoptr(JsonObject) figures = NULL;
+    RigEvent *alone;
+    gint64 killed;
+    double took, gap;
+
+    load_checkpoint(r);
+    load_mark(before);
+    killed = g_get_real_time();
+    rig_power_cut(&r->pri);
+    meanwhile = rig_client_spawn(r, "--short 8 --count 1");
+    alone = rig_qmp_wait(&r->sec.ctl, 0, "COLO_STATE", "state", "alone",
+                         RIG_PATIENCE_S);
+    took = (double)(alone->time_us - killed) / 1e3;
+    figures = rig_client_wait(meanwhile, RIG_PATIENCE_S);
+    load_good(figures);
+    gap = json_object_get_double_member(figures, "connect_gap_ms");
+    g_test_message("taken over after %.1f ms", took);
+    g_assert_cmpint(json_object_get_int_member(figures, "exchanges"), ==, 8);
+    g_assert_cmpint(rig_proxy_int(&r->sec, "standby.tap0.unheard"), >=, 8);
+    g_assert_cmpfloat(gap, <, MAX(SYN_MS, took + SYN_MS / 2.0));
+    load_mark(before);
+    rig_client_free(meanwhile);
+    load_end(before);
+    rig_free(r);
+}
+
 int main(int argc, char **argv)
 {
     static const Case few[] = {
@@ -69,6 +108,7 @@ int main(int argc, char **argv)
     };
 
     rig_test_init(&argc, &argv);
+    g_test_add_func("/takeover/unheard", unheard);
     for (gsize i = 0; i < G_N_ELEMENTS(few); i++) {
         g_autofree char *path = g_strconcat("/takeover/", few[i].name, NULL);
 

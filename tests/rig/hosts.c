@@ -214,6 +214,10 @@ void rig_power_on(RigSide *s)
         }
         g_string_append_printf(net, "link set %s-%s master %s up\n", l, s->name,
                                l);
+        if (i == 2 && s->rig->o.no_flood) {
+            g_string_append_printf(
+                net, "link set lan-%s type bridge_slave flood off\n", s->name);
+        }
     }
     rig_ip(s->ns, host->str);
     rig_ip(s->rig->net, net->str);

@@ -86,6 +86,8 @@ typedef struct RigOptions {
                              kills the primary's QEMU by its pid */
     const char *colod;    /* more options for both colods; NULL */
     gboolean net;         /* a lan and proxies; linux_guest with it */
+    gboolean no_flood;    /* the lan takes only to the place where it was seen
+                             what is for an address, even if that is lost */
     guint disk_mib;       /* of the guest's disk; linux_guest with it */
     const char *disk;     /* its name: vda */
     const char *disk_folder; /* --disk-folder of who serves it; NULL */
