@@ -353,7 +353,7 @@ static void test_other_machine(void)
         rig_start(r);
         check_detail(r, &r->pri, cases[i].says, SOON_MS);
         check_state(r, &r->pri, "waiting", 0);
-        check_state(r, &r->sec, "waiting", 0);
+        check_state(r, &r->sec, "waiting", SOON_MS);
         check_guest(r, &r->pri);
         check_end(r);
     }
