@@ -85,27 +85,11 @@ void end(Rig *r)
     check_end(r);
 }
 
-static guint full_copies(Rig *r)
-{
-    guint n = 0;
-
-    for (guint i = 0; i < watch_events(r->pri.watch); i++) {
-        WatchEvent e = watch_event(r->pri.watch, i);
-
-        n += g_str_equal(e.reason, "full-copy");
-    }
-    return n;
-}
-
 /* Protected again, and RAM was not copied anew for that. */
 void check_healed(Rig *r)
 {
     check_active(r);
-    for (int i = 0; !full_copies(r); i++) {
-        must(r, i < SOON_MS / 2, "no full copy was announced");
-        g_usleep(2000);
-    }
-    g_assert_cmpuint(full_copies(r), ==, 1);
+    g_assert_cmpuint(rig_full_copies(r), ==, 1);
     check_guest(r, &r->pri);
 }
 

@@ -475,6 +475,18 @@ gboolean rig_guest_runs(Side *s, int ms)
     return FALSE;
 }
 
+guint rig_full_copies(Rig *r)
+{
+    g_autofree char *all = NULL;
+    guint n = 0;
+
+    g_assert_true(g_file_get_contents(r->pri.output, &all, NULL, NULL));
+    for (char *p = all; (p = strstr(p, "copying the guest's RAM")); p++) {
+        n++;
+    }
+    return n;
+}
+
 gboolean rig_output_has(Side *s, const char *text, int ms)
 {
     gint64 end = g_get_monotonic_time() + ms * G_TIME_SPAN_MILLISECOND;

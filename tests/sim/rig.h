@@ -105,6 +105,9 @@ gboolean rig_guest_runs(Side *s, int ms);
 /* Does colod's output hold this text?  Waits for it for at most ms. */
 gboolean rig_output_has(Side *s, const char *text, int ms);
 
+/* How often the primary's colod began to copy all of the guest's RAM. */
+guint rig_full_copies(Rig *r);
+
 /* The end of all outputs and logs, and what everybody does, as comments. */
 void rig_dump(Rig *r);
 
