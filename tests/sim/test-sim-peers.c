@@ -288,7 +288,7 @@ static void test_secondary_stops_reading(void)
     Rig *r = start_primary(&listener);
 
     g_assert_false(next_session(listener, 0, &fd));
-    check_state(r, &r->pri, "syncing", SOON_MS);
+    check_said(r, &r->pri, "copying the guest's RAM", SOON_MS);
     check_guest(r, &r->pri);
     /* Given up, and tried anew. */
     check_state(r, &r->pri, "unprotected|paused", SOON_MS);
@@ -328,7 +328,7 @@ static void test_other_session(void)
     g_assert_false(next_session(listener, 5, &fd));
     g_assert_true(ft_peer_is_closed(fd, SOON_MS));
     g_assert_false(next_session(listener, 0, &again));
-    check_state(r, &r->pri, "syncing", SOON_MS);
+    check_said(r, &r->pri, "copying the guest's RAM", SOON_MS);
     check_guest(r, &r->pri);
     close(again);
     close(fd);
