@@ -7,8 +7,13 @@
  *          sec: +---------- svm        same when they are asked the same
  *
  * No QEMU: real TCP of the kernel in both.  This program is both colods.
+ *
+ * Each host has processors of its own, as it would; the client is with the
+ * primary, of whose path it is in both measures.  With --share the second guest
+ * and its proxy take from the first host what the reference has for itself.
  */
 #include "tests/bench/bench.h"
+#include "tests/bench/processors.h"
 #include "tests/common/scratch.h"
 
 #include <signal.h>
@@ -21,7 +26,7 @@
 #define CLIENT   "10.77.3.9"
 #define SETTLE_S 20
 
-static gboolean streams, packets;
+static gboolean streams, packets, share;
 static char *congestion;
 static int seconds = 20, n_flows = 4, round_s = 2;
 
@@ -34,6 +39,8 @@ static const GOptionEntry entries[] = {
      "of the guests' TCP (this host's)", "NAME"},
     {"round", 0, 0, G_OPTION_ARG_INT, &round_s,
      "one of the two, then the other (2)", "S"},
+    {"share", 0, 0, G_OPTION_ARG_NONE, &share,
+     "let both hosts take any processor", NULL},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
@@ -112,10 +119,14 @@ static pid_t start(Bed *b, int ns, const char *log, const char *command)
 {
     g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
     g_autofree char *path = in_dir(b, log);
+    pid_t pid;
 
     rig_add(argv, "%s", command);
     g_ptr_array_add(argv, NULL);
-    return rig_spawn(ns, path, (char **)argv->pdata);
+    processors_of(ns == b->sec || ns == b->svm);
+    pid = rig_spawn(ns, path, (char **)argv->pdata);
+    processors_all();
+    return pid;
 }
 
 static void wait_ready(Bed *b, const char *log)
@@ -369,6 +380,7 @@ static void print(const Bed *b, const Samples *rate, const Samples *reference,
     if (streams) {
         bench_put_string(o, "congestion", congestion);
     }
+    bench_put_string(o, "processors", share ? "shared" : "own");
     bench_put_int(o, "seconds", seconds);
     bench_put_string(o, "unit", packets ? "packets/s" : "Gbit/s");
     bench_put_number(o, "rate", r);
@@ -418,6 +430,10 @@ int main(int argc, char **argv)
     bench_range("flows", n_flows, 1, 64);
     bench_range("round", round_s, 1, 3600);
     rounds = MAX(seconds / (2 * round_s), 1);
+    if (!share && !processors_split()) {
+        g_printerr("there is one processor: both hosts share it\n");
+        share = TRUE;
+    }
 
     if (!congestion) {
         congestion = host_congestion();

@@ -24,7 +24,8 @@ tests_bench_bench_fullcopy_LDADD = $(BENCH_LIBS)
 tests_bench_bench_takeover_SOURCES = \
 	tests/bench/bench-takeover.c $(BENCH_COMMON)
 tests_bench_bench_takeover_LDADD = $(BENCH_LIBS)
-tests_bench_bench_proxy_SOURCES = tests/bench/bench-proxy.c $(BENCH_COMMON)
+tests_bench_bench_proxy_SOURCES = tests/bench/bench-proxy.c \
+	tests/bench/processors.h tests/bench/processors.c $(BENCH_COMMON)
 tests_bench_bench_proxy_LDADD = $(BENCH_LIBS)
 tests_bench_bench_service_SOURCES = tests/bench/bench-service.c \
 	tests/bench/service-disk.h tests/bench/service-disk.c $(BENCH_COMMON)
