@@ -327,6 +327,7 @@ static void test_other_session(void)
 
     g_assert_false(next_session(listener, 5, &fd));
     g_assert_true(ft_peer_is_closed(fd, SOON_MS));
+    g_assert_cmpuint(rig_full_copies(r), ==, 0);
     g_assert_false(next_session(listener, 0, &again));
     check_said(r, &r->pri, "copying the guest's RAM", SOON_MS);
     check_guest(r, &r->pri);
