@@ -9,7 +9,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 static gboolean on_signal(gpointer data)
 {
@@ -17,32 +16,54 @@ static gboolean on_signal(gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
-/* QEMU may be starting at this moment: its socket gets a little time. */
-static gboolean open_patiently(ColoEngine *e, GError **error)
+static gboolean open_vm(ColoEngine *e, GError **error)
 {
     gint64 timeout = e->config->qmp_timeout_ms * 1000;
-    gint64 end = g_get_monotonic_time() + timeout;
+
+    return e->config->primary ? colo_engine_open_vm(e, timeout, error)
+                              : colo_secondary_open(e, timeout, error);
+}
+
+/* A rest between two attempts; the operator may end them. */
+static void rest(ColoEngine *e)
+{
+    struct pollfd p = {.fd = colo_mailbox_fd(e->mailbox), .events = POLLIN};
+    g_autoptr(ColoMsg) m = NULL;
+
+    poll(&p, 1, 20);
+    m = colo_mailbox_take(e->mailbox);
+    e->quit |= m && m->type == COLO_MSG_QUIT;
+}
+
+/*
+ * QEMU may be starting at this moment, so it gets a little time.  That its
+ * socket is there does not say that anybody listens: it appears before, and
+ * one that was killed leaves its own behind.
+ */
+static gboolean open_patiently(ColoEngine *e, GError **error)
+{
+    gint64 end =
+        g_get_monotonic_time() + e->config->qmp_timeout_ms * 1000;
+    g_autoptr(GError) why = NULL;
 
     if (e->disks) {
         /* It can only be started when its disks are served. */
         end = G_MAXINT64;
         colo_engine_note(e, "waiting for QEMU");
     }
-    while (access(e->config->qmp, F_OK) < 0 && g_get_monotonic_time() < end) {
-        struct pollfd p = {.fd = colo_mailbox_fd(e->mailbox), .events = POLLIN};
-        g_autoptr(ColoMsg) m = NULL;
-
-        poll(&p, 1, 20);
-        m = colo_mailbox_take(e->mailbox);
-        if (m && m->type == COLO_MSG_QUIT) {
-            e->quit = TRUE;
+    while (!open_vm(e, &why)) {
+        if (!colo_engine_vm_lost(why) || g_get_monotonic_time() >= end) {
+            g_propagate_error(error, g_steal_pointer(&why));
+            return FALSE;
+        }
+        colo_log_debug("%s", why->message);
+        g_clear_error(&why);
+        rest(e);
+        if (e->quit) {
             return TRUE;
         }
     }
-    return e->config->primary
-               ? colo_engine_open_vm(e, timeout, error)
-               : colo_secondary_open(e, timeout, error) &&
-                     colo_secondary_listen(e, error);
+    return e->config->primary || colo_secondary_listen(e, error);
 }
 
 /* The VM is opened here, so that the control socket answers meanwhile. */

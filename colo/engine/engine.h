@@ -59,8 +59,8 @@ typedef struct ColoEngine {
 gboolean colo_serve_disks(ColoEngine *e, GError **error);
 
 /*
- * The secondary in four steps: open its VM and make room for the copy; listen;
- * the body of the engine's thread, which returns when asked to quit; and give
+ * The secondary in four steps: open its VM and make room for the copy, which may
+ * be tried again; listen; the body of the engine's thread, which returns when asked to quit; and give
  * all back.  The primary needs only its body.
  */
 void colo_primary_run(ColoEngine *e);

@@ -342,11 +342,13 @@ static void begin(Secondary *s)
 
 gboolean colo_secondary_open(ColoEngine *e, gint64 timeout_us, GError **error)
 {
-    Secondary *s = g_new0(Secondary, 1);
+    Secondary *s = e->role;
 
-    s->e = e;
-    s->state = g_byte_array_new();
-    e->role = s;
+    if (!s) {
+        e->role = s = g_new0(Secondary, 1);
+        s->e = e;
+        s->state = g_byte_array_new();
+    }
     return open_vm(s, timeout_us, error);
 }
 

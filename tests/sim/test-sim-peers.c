@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { TIMES = 8, RETRY_MS = 200 };
@@ -434,6 +435,36 @@ static void test_no_qemu(void)
     check_end(r);
 }
 
+/* QEMU's socket, as it is when QEMU was killed or has not come to listen(2). */
+static void bind_only(const char *path)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    g_assert_cmpint(strlen(path), <, sizeof(sa.sun_path));
+    strcpy(sa.sun_path, path);
+    g_assert_cmpint(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), ==, 0);
+    close(fd);
+}
+
+static void test_qemu_begins(void)
+{
+    Rig *r = new_rig(NULL, NULL);
+    Side *const sides[] = {&r->sec, &r->pri};
+
+    for (guint i = 0; i < G_N_ELEMENTS(sides); i++) {
+        bind_only(sides[i]->qmp);
+        rig_start_colod(r, sides[i]);
+        check_said(r, sides[i], "cannot reach QEMU", SOON_MS);
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(sides); i++) {
+        rig_start_qemu(r, sides[i]);
+    }
+    check_active(r);
+    check_guest(r, &r->pri);
+    check_end(r);
+}
+
 /* --- Options --- */
 
 static void test_options(void)
@@ -495,6 +526,7 @@ int main(int argc, char **argv)
     rig_set_up();
     g_test_add_func("/sim/peers/options", test_options);
     g_test_add_func("/sim/peers/no-qemu", test_no_qemu);
+    g_test_add_func("/sim/peers/qemu-begins", test_qemu_begins);
     g_test_add_func("/sim/peers/primary-version", test_primary_version);
     g_test_add_func("/sim/peers/primary-other-vm", test_primary_other_vm);
     g_test_add_func("/sim/peers/garbage", test_garbage);
