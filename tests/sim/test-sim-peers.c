@@ -7,8 +7,10 @@
 #include "tests/sim/ft-peer.h"
 #include "tests/sim/rig-check.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -465,6 +467,42 @@ static void test_qemu_begins(void)
     check_end(r);
 }
 
+/* A file system with room for one page, which is taken. */
+static gboolean mount_full(const char *folder, const char *filler)
+{
+    static const char page[4096];
+
+    if (unshare(CLONE_NEWNS) < 0 ||
+        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        g_mkdir_with_parents(folder, 0700) < 0 ||
+        mount("none", folder, "tmpfs", 0, "size=4096") < 0) {
+        return FALSE;
+    }
+    g_assert_true(g_file_set_contents(filler, page, sizeof(page), NULL));
+    return TRUE;
+}
+
+/* It says so at once, and not when it has to remember something there. */
+static void test_state_full(void)
+{
+    Rig *r = new_rig(NULL, NULL);
+    g_autofree char *filler = g_build_filename(r->sec.state_dir, "page", NULL);
+
+    if (!mount_full(r->sec.state_dir, filler)) {
+        g_test_skip("no file system can be mounted");
+        rig_free(r);
+        return;
+    }
+    rig_start_qemu(r, &r->sec);
+    rig_start_colod(r, &r->sec);
+    check_exit(r, &r->sec, 1, "make room in the state file");
+    unlink(filler);
+    rig_start_colod(r, &r->sec);
+    check_state(r, &r->sec, "waiting", SOON_MS);
+    g_assert_cmpint(umount2(r->sec.state_dir, MNT_DETACH), ==, 0);
+    check_end(r);
+}
+
 /* --- Options --- */
 
 static void test_options(void)
@@ -539,5 +577,6 @@ int main(int argc, char **argv)
     g_test_add_func("/sim/peers/other-machine", test_other_machine);
     g_test_add_func("/sim/peers/second-primary", test_second_primary);
     g_test_add_func("/sim/peers/taken", test_taken);
+    g_test_add_func("/sim/peers/state-full", test_state_full);
     return g_test_run();
 }
