@@ -186,19 +186,24 @@ static void test_silent(void)
 
 /* --- What the primary makes of a secondary --- */
 
-static Rig *start_primary(int *listener)
+static Rig *start_primary_with(RigOptions o, const char *more, int *listener)
 {
-    static char peer[64];
-    RigOptions o = {.colod_pri = peer};
+    static char options[128];
     guint16 port;
     Rig *r;
 
     *listener = ft_peer_listen(&port);
-    g_snprintf(peer, sizeof(peer), "--peer 127.0.0.1:%u", port);
+    g_snprintf(options, sizeof(options), "--peer 127.0.0.1:%u%s", port, more);
+    o.colod_pri = options;
     r = rig_new(&o);
     rig_start_qemu(r, &r->pri);
     rig_start_colod(r, &r->pri);
     return r;
+}
+
+static Rig *start_primary(int *listener)
+{
+    return start_primary_with((RigOptions){0}, "", listener);
 }
 
 /* The next connection of the primary, and its INIT. */
@@ -284,16 +289,18 @@ static gboolean next_session(int listener, guint64 epoch, int *taken)
     return hello->session != NULL;
 }
 
-/* It accepts us, and then it takes nothing more. */
+/* It accepts us, and then it takes nothing more; it is not missed otherwise. */
 static void test_secondary_stops_reading(void)
 {
+    RigOptions patient = {.heartbeat_timeout_ms = 60000};
     int listener, fd, again;
-    Rig *r = start_primary(&listener);
+    Rig *r = start_primary_with(patient, " --ft-timeout 500", &listener);
 
     g_assert_false(next_session(listener, 0, &fd));
     check_said(r, &r->pri, "copying the guest's RAM", SOON_MS);
     check_guest(r, &r->pri);
     /* Given up, and tried anew. */
+    check_said(r, &r->pri, "the peer did not", SOON_MS);
     check_state(r, &r->pri, "unprotected|paused", SOON_MS);
     again = ft_peer_accept(listener, SOON_MS);
     g_assert_cmpint(again, >=, 0);
