@@ -6,6 +6,7 @@
 #include "colo/names.h"
 #include "colo/sockaddr.h"
 
+#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -345,6 +346,8 @@ int colo_options_parse(const ColoOptions *o, int *argc, char ***argv)
     g_autoptr(GError) error = NULL;
     int code = -1;
 
+    /* Paths, and GLib's own words in the help, are not all ASCII. */
+    setlocale(LC_CTYPE, "");
     g_clear_pointer(&given, g_hash_table_unref);
     given = g_hash_table_new(g_str_hash, g_str_equal);
     if (!g_option_context_parse(context, argc, argv, &error)) {

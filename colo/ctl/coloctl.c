@@ -5,7 +5,6 @@
 #include "colo/ctl/ctl.h"
 #include "colo/options.h"
 
-#include <locale.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -275,7 +274,6 @@ int main(int argc, char **argv)
     CtlEvent *ev;
     int status;
 
-    setlocale(LC_CTYPE, "");
     status = colo_options_parse(&options, &argc, &argv);
     if (status >= 0) {
         return status;
