@@ -10,6 +10,9 @@
 #include <signal.h>
 #include <stdlib.h>
 
+/* To start colod again would not help: QEMU's command line has to change. */
+#define EXIT_UNPROTECTABLE 3
+
 static gboolean on_signal(gpointer data)
 {
     colo_mailbox_tell(data, COLO_MSG_QUIT, 0, NULL, NULL);
@@ -75,6 +78,8 @@ static gpointer engine_thread(gpointer data)
     if (!open_patiently(e, &error)) {
         colo_log_error("%s", error->message);
         e->failed = TRUE;
+        e->unprotectable = g_error_matches(error, COLO_VM_ERROR,
+                                           COLO_VM_ERROR_UNPROTECTABLE);
     } else if (e->quit) {
         return NULL;
     } else if (e->config->primary) {
@@ -176,7 +181,9 @@ int main(int argc, char **argv)
         g_main_loop_run(m.loop);
         g_thread_join(watch);
         g_main_loop_unref(m.loop);
-        status = e.failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        status = e.unprotectable ? EXIT_UNPROTECTABLE
+                 : e.failed      ? EXIT_FAILURE
+                                 : EXIT_SUCCESS;
     }
     finish(&e);
     colo_config_free(c);

@@ -80,6 +80,23 @@ void colo_engine_note(ColoEngine *e, const char *detail)
     colo_log_info("%s", detail);
 }
 
+void colo_engine_note_reopen(ColoEngine *e, const GError *error)
+{
+    GQuark domain = error ? error->domain : 0;
+    int code = error ? error->code : 0;
+
+    if (error) {
+        colo_log_debug("%s", error->message);
+    }
+    /* That it is gone has been said. */
+    if (error && (domain != e->reopen_domain || code != e->reopen_code) &&
+        !g_error_matches(error, COLO_VM_ERROR, COLO_VM_ERROR_GONE)) {
+        colo_engine_note(e, error->message);
+    }
+    e->reopen_domain = domain;
+    e->reopen_code = code;
+}
+
 void colo_engine_commit(ColoEngine *e, guint64 epoch, gboolean with_proxy)
 {
     const char *verb = e->config->primary ? "protected" : "protecting";
@@ -121,6 +138,18 @@ void colo_engine_emit_exit(ColoEngine *e, const char *reason)
                                   e->config->primary ? "primary" : "secondary");
     json_object_set_string_member(data, "reason", reason);
     colo_qmp_server_emit(e->control, "COLO_EXIT", data);
+}
+
+void colo_engine_say_end(ColoEngine *e, gboolean in_session)
+{
+    in_session &= e->state < COLO_STATE_TAKEOVER;
+    colo_log_info("ending, as asked%s",
+                  !in_session          ? ""
+                  : e->config->primary ? ": the guest goes on unprotected"
+                                       : ": nobody stands by for the guest");
+    if (in_session) {
+        colo_engine_emit_exit(e, "request");
+    }
 }
 
 static void on_vm_event(ColoVmEvent event, const char *detail, gpointer data)
@@ -168,6 +197,7 @@ gboolean colo_engine_open_vm(ColoEngine *e, gint64 timeout_us, GError **error)
     if (!e->vm) {
         return FALSE;
     }
+    colo_vm_set_timeout(e->vm, c->qmp_timeout_ms * 1000);
     e->saw_shutdown = e->saw_reset = e->saw_resume = e->saw_stop = FALSE;
     colo_run_state_attach(e->run, colo_vm_pid(e->vm),
                           colo_vm_start_time(e->vm));

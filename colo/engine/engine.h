@@ -48,6 +48,9 @@ typedef struct ColoEngine {
     char *instance;             /* identity of this run of colod */
     gboolean quit;
     gboolean failed;            /* it could not even begin */
+    gboolean unprotectable;     /* and will not, with QEMU as it is */
+    GQuark reopen_domain;       /* why QEMU cannot be had again, as noted */
+    int reopen_code;
     gpointer role;              /* Secondary */
 
     /* Events of the VM since they were last looked at */
@@ -80,6 +83,12 @@ void colo_engine_step(ColoEngine *e, ColoTrigger on, const char *detail, ...)
 void colo_engine_note(ColoEngine *e, const char *detail);
 
 /*
+ * The same of why QEMU cannot be had again; once for each kind of reason, for
+ * it is tried all the time.  error NULL: it was had.
+ */
+void colo_engine_note_reopen(ColoEngine *e, const GError *error);
+
+/*
  * A checkpoint is committed here.  with_proxy: the proxy had part in it, and
  * both sides' still work together.  Otherwise, and if there is a proxy, that
  * does not protect clients' connections.
@@ -94,8 +103,16 @@ void colo_engine_degrade(ColoEngine *e, const char *fmt, ...)
 void colo_engine_emit_exit(ColoEngine *e, const char *reason);
 
 /*
+ * colod was asked to end: say so, and if that ends a session (in_session),
+ * which COLO_EXIT tells.
+ */
+void colo_engine_say_end(ColoEngine *e, gboolean in_session);
+
+/*
  * Open the VM (config's socket), map its RAM and arm a tracker.  A guest
  * that a predecessor of ours had stopped for a capture is resumed.
+ * timeout_us: for each of QEMU's answers until it is open; then it is
+ * --qmp-timeout.
  */
 gboolean colo_engine_open_vm(ColoEngine *e, gint64 timeout_us, GError **error);
 void colo_engine_close_vm(ColoEngine *e);

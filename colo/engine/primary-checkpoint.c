@@ -281,6 +281,8 @@ void primary_committed(Primary *p, guint64 epoch)
 
     p->epoch = epoch;
     p->open = FALSE;
+    /* From now on another host can have this guest, too (I3). */
+    colo_run_state_set(p->e->run, COLO_RUN_TAKEN_OVER, FALSE);
     p->nacks = p->failures = 0;
     ft_log_reset(p->log);
     emit(p, epoch, commit_us, bytes);

@@ -102,7 +102,7 @@ gboolean primary_output_is_captured(const Primary *p)
  */
 static gboolean may_be_lost(const Primary *p, gint64 grace)
 {
-    return p->session && p->e->state <= COLO_STATE_PAUSED &&
+    return primary_has_peer(p) && p->e->state <= COLO_STATE_PAUSED &&
            colo_heartbeat_heard_at(p->e->heartbeat) <=
                p->held_since + grace / 2;
 }
@@ -161,7 +161,7 @@ static gint64 good_for_us(const Primary *p)
 void primary_watch_age(Primary *p)
 {
     ColoEngine *e = p->e;
-    gint64 good = p->session && p->epoch ? good_for_us(p) : -1;
+    gint64 good = p->epoch ? good_for_us(p) : -1;
     gint64 now = g_get_monotonic_time();
     gboolean old = FALSE;
 

@@ -21,6 +21,12 @@ static void on_ft_event(const FtEvent *ev, gpointer data)
     colo_mailbox_post(p->e->mailbox, m);
 }
 
+/* A session that has to begin anew leaves its checkpoint with the peer. */
+gboolean primary_has_peer(const Primary *p)
+{
+    return p->session || p->epoch;
+}
+
 static void go_offline(Primary *p)
 {
     g_clear_pointer(&p->sender, ft_sender_free);
@@ -214,16 +220,28 @@ static void yield_to_survivor(Primary *p)
 
     colo_proxy_block(e->proxy); /* what it sent in vain, and what comes */
     primary_link_stop(p->link);
-    if (e->vm && !colo_vm_stop(e->vm, &error)) {
-        colo_log_error("cannot stop the guest: %s", error->message);
+    p->yielded = TRUE;
+    p->stop_owed = !e->vm || !colo_vm_stop(e->vm, &error);
+    if (p->stop_owed) {
+        colo_log_error("cannot stop the guest: %s",
+                       error ? error->message : "QEMU does not answer");
     }
+    /* It is not this one any more, whatever colod comes next. */
+    colo_run_state_set(e->run, COLO_RUN_TAKEN_OVER, FALSE);
+    colo_run_state_set(e->run, COLO_RUN_CAPTURING, FALSE);
     go_offline(p); /* tells the survivor that we have stopped */
     forget_session(p);
-    p->yielded = TRUE;
     colo_engine_emit_exit(e, "error");
     colo_engine_step(e, COLO_ON_FAILURE,
-                     "the secondary has taken over: this guest is stopped and "
-                     "must not run again");
+                     p->stop_owed
+                         ? "the secondary has taken over: this guest has to "
+                           "stop, and QEMU does not answer; trying again"
+                         : "the secondary has taken over: this guest is "
+                           "stopped and must not run again");
+    if (p->stop_owed) {
+        colo_engine_close_vm(e);
+        p->reopen_at = g_get_monotonic_time();
+    }
 }
 
 void primary_link_failed(Primary *p, guint32 code, const char *text)
@@ -262,7 +280,7 @@ void primary_heartbeat_lost(Primary *p)
 {
     ColoEngine *e = p->e;
 
-    if (!p->session || e->state == COLO_STATE_UNPROTECTED) {
+    if (!primary_has_peer(p) || e->state == COLO_STATE_UNPROTECTED) {
         return;
     }
     go_offline(p);

@@ -44,8 +44,13 @@ static void guest_shut_down(Primary *p)
 static void lose_vm(Primary *p, const GError *error)
 {
     ColoEngine *e = p->e;
-    gboolean died = colo_engine_vm_died(e, error);
+    gboolean died;
 
+    if (p->yielded) {
+        colo_engine_close_vm(e); /* nobody misses it */
+        return;
+    }
+    died = colo_engine_vm_died(e, error);
     if (e->saw_shutdown) {
         if (e->state != COLO_STATE_ENDED) {
             guest_shut_down(p);
@@ -108,11 +113,27 @@ static gboolean open_vm(Primary *p, GError **error)
     return TRUE;
 }
 
+/* It was not there when it had to be stopped (I3). */
+static void stop_yielded(Primary *p, GError **error)
+{
+    if (colo_engine_open_vm(p->e, REOPEN_US, error) &&
+        colo_vm_stop(p->e->vm, error)) {
+        p->stop_owed = FALSE;
+        p->reopen_at = 0;
+        colo_engine_note(p->e, "the secondary has taken over: this guest is "
+                               "stopped now and must not run again");
+    }
+    colo_engine_close_vm(p->e);
+}
+
 static void reopen_vm(Primary *p)
 {
     g_autoptr(GError) error = NULL;
 
-    if (open_vm(p, &error)) {
+    p->reopen_at = g_get_monotonic_time() + REOPEN_US;
+    if (p->yielded) {
+        stop_yielded(p, &error);
+    } else if (open_vm(p, &error)) {
         p->reopen_at = 0;
         if (p->e->state == COLO_STATE_FAILED ||
             p->e->state == COLO_STATE_ENDED) {
@@ -122,10 +143,14 @@ static void reopen_vm(Primary *p)
         if (p->e->state != COLO_STATE_ALONE) {
             vm_opened(p);
         }
-        return;
     }
-    colo_log_debug("%s", error->message);
-    p->reopen_at = g_get_monotonic_time() + REOPEN_US;
+    colo_engine_note_reopen(p->e, error);
+}
+
+/* Only a yielded guest's stop is left to do, if that. */
+static gboolean wants_vm(const Primary *p)
+{
+    return p->reopen_at && (!p->yielded || p->stop_owed);
 }
 
 void primary_ask_checkpoint(Primary *p, const char *kind, const char *why)
@@ -150,6 +175,13 @@ static void take_vm_events(Primary *p)
     if (e->saw_shutdown && e->state != COLO_STATE_ENDED &&
         e->state != COLO_STATE_FAILED) {
         guest_shut_down(p);
+    }
+    if (e->saw_resume && e->state == COLO_STATE_ENDED && e->vm) {
+        /* QEMU was told not to end with it (-no-shutdown). */
+        e->saw_shutdown = FALSE;
+        colo_engine_step(e, COLO_ON_START,
+                         "the guest runs again: waiting for the secondary");
+        primary_connect(p);
     }
     if (e->saw_reset) {
         primary_ask_checkpoint(p, "reset", "reset");
@@ -353,7 +385,7 @@ static void work(Primary *p)
 {
     gint64 now = g_get_monotonic_time();
 
-    if (p->reopen_at && now >= p->reopen_at && !p->yielded) {
+    if (wants_vm(p) && now >= p->reopen_at) {
         reopen_vm(p);
     }
     if (!p->e->vm) {
@@ -462,7 +494,9 @@ static void take(Primary *p, ColoMsg *m)
         primary_end_replication(p);
         break;
     case COLO_MSG_HEARTBEAT_LOST:
-        primary_heartbeat_lost(p);
+        if (colo_heartbeat_is_lost(p->e->heartbeat)) { /* not back since */
+            primary_heartbeat_lost(p);
+        }
         break;
     case COLO_MSG_HEARTBEAT_BACK:
         colo_log_info("the secondary's heartbeat is back");
@@ -479,7 +513,7 @@ static gint64 next_wake(const Primary *p)
 {
     gint64 at = G_MAXINT64;
 
-    if (p->reopen_at && !p->yielded) {
+    if (wants_vm(p)) {
         at = p->reopen_at;
     }
     if (p->phase == PHASE_IDLE && p->e->vm && colo_vm_running(p->e->vm)) {
@@ -514,7 +548,6 @@ void colo_primary_run(ColoEngine *e)
     Primary p = {
         .e = e,
         .log = ft_log_new(),
-        .delay_us = e->config->delay_ms * 1000,
         .ahead_interval = AHEAD_MIN_US,
         .phase = PHASE_OFFLINE,
     };
@@ -527,6 +560,9 @@ void colo_primary_run(ColoEngine *e)
         ft_log_free(p.log);
         return;
     }
+    colo_status_lock(e->status);
+    p.delay_us = e->status->delay_ms * 1000; /* changed, while QEMU started */
+    colo_status_unlock(e->status);
     p.link = primary_link_new(e->config, e->mailbox);
     colo_engine_step(e, COLO_ON_START, "waiting for the secondary at %s",
                      e->status->peer);
@@ -548,6 +584,7 @@ void colo_primary_run(ColoEngine *e)
         watch(&p); /* what was heard while it worked */
     }
 
+    colo_engine_say_end(e, primary_has_peer(&p));
     primary_end_session(&p, FT_CANCEL_REQUEST,
                         "the primary's colod was stopped");
     if (e->state != COLO_STATE_FAILED) {

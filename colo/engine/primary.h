@@ -76,6 +76,7 @@ typedef struct Primary {
     gsize last_round;       /* pages dirty at its start */
     gint64 grid;            /* when the checkpoint under way was due */
     gboolean yielded;       /* the secondary took over: never run again */
+    gboolean stop_owed;     /* and it did not answer when it was to stop */
     gint64 reopen_at;       /* VM lost but alive: when to try again */
 
     /* The proxy (primary-output.c) */
@@ -150,6 +151,9 @@ void primary_connect(Primary *p);
 struct ColoLinkUp;
 void primary_link_up(Primary *p, struct ColoLinkUp *up);
 void primary_link_failed(Primary *p, guint32 code, const char *text);
+
+/* Is there a peer that has, or is getting, a copy of the guest? */
+gboolean primary_has_peer(const Primary *p);
 
 /* The stream is gone; the peer may be as well. */
 void primary_lose_link(Primary *p, const char *why);

@@ -88,6 +88,7 @@ static const ColoStateRow table[] = {
 
     ROW(ENDED, START, WAITING, BOTH),  /* QEMU was started again */
     ROW(FAILED, START, WAITING, BOTH),
+    ROW(FAILED, TAKEN_OVER, ALONE, SEC), /* at another attempt */
 
     ROW(ALONE, SHUTDOWN, ENDED, BOTH),
     ROW(ALONE, FAILURE, FAILED, BOTH),

@@ -61,6 +61,9 @@ static gboolean refuse_offer(Secondary *s, ColoConn *c)
     if (e->state == COLO_STATE_ALONE || e->state == COLO_STATE_TAKEOVER) {
         refuse(c, FT_TRANS_ERR_TAKEN_OVER,
                "the secondary has taken over \"%s\"", e->config->name);
+    } else if (e->vm && !s->hold) {
+        refuse(c, FT_TRANS_ERR_UNKNOWN,
+               "the secondary did not finish a takeover: start its QEMU anew");
     } else if (!e->vm || e->quit) {
         refuse(c, FT_TRANS_ERR_UNKNOWN, "the secondary has no QEMU at %s",
                e->config->qmp);

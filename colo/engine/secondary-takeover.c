@@ -102,6 +102,7 @@ void secondary_primary_gone(Secondary *s, const char *what)
     if (e->state >= COLO_STATE_TAKEOVER || !s->session) {
         return;
     }
+    secondary_watch_age(s);
     if (!s->complete) {
         secondary_end_conn(s, 0, NULL);
         secondary_forget_session(s);
@@ -154,12 +155,18 @@ void secondary_fenced(Secondary *s, int status)
     if (e->state != COLO_STATE_PAUSED) {
         return; /* the operator was faster, or the primary came back */
     }
+    secondary_watch_age(s);
     if (status != 0) {
         g_autofree char *text = g_strdup_printf(
             "the fence command failed (exit status %d): not taking over; "
             "x-colo-lost-heartbeat does",
             status);
         colo_engine_note(e, text);
+    } else if (s->stale) {
+        colo_engine_note(e, "the primary is fenced, but its guest had gone on "
+                            "without us: not taking over by itself; "
+                            "x-colo-lost-heartbeat does, from the last "
+                            "checkpoint");
     } else if (!colo_heartbeat_is_lost(e->heartbeat)) {
         colo_engine_note(e, "the primary came back while it was fenced: not "
                             "taking over");

@@ -130,19 +130,46 @@ void secondary_lose_vm(Secondary *s, const char *why)
     }
 }
 
+/*
+ * The guest took over before: it goes on alone, with nobody's help.  FALSE: it
+ * cannot, so far (error).
+ */
+static gboolean go_on_alone(Secondary *s, GError **error)
+{
+    ColoEngine *e = s->e;
+
+    if (colo_run_state_get(e->run, COLO_RUN_LOADING)) {
+        g_set_error_literal(error, COLO_VM_ERROR, COLO_VM_ERROR_FAILED,
+                            "a takeover was not finished: this guest's state "
+                            "is not whole; start QEMU anew");
+        return FALSE;
+    }
+    if (!secondary_promote_disks(s, error) || !colo_vm_cont(e->vm, error)) {
+        close_vm(s); /* and try again */
+        s->reopen_at = g_get_monotonic_time() + REOPEN_US;
+        return FALSE;
+    }
+    colo_proxy_takeover(e->proxy);
+    colo_engine_step(e, COLO_ON_TAKEN_OVER,
+                     "this guest had taken over: it runs here, alone");
+    return TRUE;
+}
+
 static void reopen_vm(Secondary *s)
 {
     ColoEngine *e = s->e;
     g_autoptr(GError) error = NULL;
 
-    if (!open_vm(s, REOPEN_US, &error)) {
-        colo_log_debug("%s", error->message);
-        s->reopen_at = g_get_monotonic_time() + REOPEN_US;
-        return;
-    }
     s->reopen_at = 0;
-    colo_engine_step(e, COLO_ON_START,
-                     "QEMU is there again: waiting for the primary");
+    if (!open_vm(s, REOPEN_US, &error)) {
+        s->reopen_at = g_get_monotonic_time() + REOPEN_US;
+    } else if (!colo_run_state_get(e->run, COLO_RUN_TAKEN_OVER)) {
+        colo_engine_step(e, COLO_ON_START,
+                         "QEMU is there again: waiting for the primary");
+    } else {
+        go_on_alone(s, &error);
+    }
+    colo_engine_note_reopen(e, error);
 }
 
 /* --- Commits -------------------------------------------------------------- */
@@ -291,7 +318,9 @@ static void take(Secondary *s, ColoMsg *m)
         conn_ended(s, (guint64)m->number);
         break;
     case COLO_MSG_HEARTBEAT_LOST:
-        if (secondary_catch_up(s)) {
+        /* It may be back: a load can take long, and messages wait for it. */
+        if (secondary_catch_up(s) &&
+            colo_heartbeat_is_lost(s->e->heartbeat)) {
             secondary_primary_gone(s, "the primary's heartbeat is lost");
         }
         break;
@@ -324,19 +353,8 @@ static void begin(Secondary *s)
 
     if (!colo_run_state_get(e->run, COLO_RUN_TAKEN_OVER)) {
         colo_engine_step(e, COLO_ON_START, "waiting for a primary");
-        return;
-    }
-    if (!colo_run_state_get(e->run, COLO_RUN_LOADING) &&
-        secondary_promote_disks(s, &error) && colo_vm_cont(e->vm, &error)) {
-        colo_proxy_takeover(e->proxy);
-        colo_engine_step(e, COLO_ON_TAKEN_OVER,
-                         "this guest had taken over: it runs here, alone");
-    } else {
-        colo_engine_step(e, COLO_ON_FAILURE,
-                         "%s",
-                         error ? error->message
-                               : "colod ended in the middle of a takeover: "
-                                 "this guest's state is not whole");
+    } else if (!go_on_alone(s, &error)) {
+        colo_engine_step(e, COLO_ON_FAILURE, "%s", error->message);
     }
 }
 
@@ -383,6 +401,7 @@ void colo_secondary_run(ColoEngine *e)
             reopen_vm(s);
         }
     }
+    colo_engine_say_end(e, s->session != NULL);
     secondary_end_conn(s, FT_CANCEL_REQUEST,
                        "the secondary's colod was stopped");
 }

@@ -462,6 +462,11 @@ void colo_vm_free(ColoVm *vm)
     g_free(vm);
 }
 
+void colo_vm_set_timeout(ColoVm *vm, gint64 timeout_us)
+{
+    vm->timeout_us = timeout_us;
+}
+
 pid_t colo_vm_pid(const ColoVm *vm)
 {
     return vm->pid;

@@ -54,6 +54,9 @@ typedef struct ColoVm ColoVm;
  */
 ColoVm *colo_vm_open(const ColoVmOptions *options, GError **error);
 void colo_vm_free(ColoVm *vm);
+
+/* From now on: --qmp-timeout, where it was opened with less patience. */
+void colo_vm_set_timeout(ColoVm *vm, gint64 timeout_us);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ColoVm, colo_vm_free)
 
 pid_t colo_vm_pid(const ColoVm *vm);

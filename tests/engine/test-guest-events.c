@@ -200,7 +200,7 @@ static void refused(gconstpointer data)
     rig_start_qemu(&r->pri);
     rig_wait_boot(&r->pri);
     rig_spawn_colod(&r->pri);
-    g_assert_cmpint(rig_wait_exit(&r->pri.colod, RIG_PATIENCE_S), ==, 1);
+    g_assert_cmpint(rig_wait_exit(&r->pri.colod, RIG_PATIENCE_S), ==, 3);
     g_assert_true(g_file_get_contents(r->pri.log, &log, NULL, NULL));
     if (!strstr(log, f->expected)) {
         rig_die("no \"%s\" in colod's message", f->expected);

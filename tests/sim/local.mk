@@ -3,7 +3,7 @@
 SIM_TESTS = tests/sim/test-sim-vm tests/sim/test-sim-kills \
 	tests/sim/test-sim-peers tests/sim/test-sim-faults \
 	tests/sim/test-sim-output tests/sim/test-sim-proxies \
-	tests/sim/test-sim-disks
+	tests/sim/test-sim-disks tests/sim/test-sim-roles
 check_PROGRAMS += tests/sim/sim-qemu tests/sim/sim-proxy $(SIM_TESTS)
 TESTS += $(SIM_TESTS)
 
@@ -44,3 +44,5 @@ tests_sim_test_sim_proxies_SOURCES = tests/sim/test-sim-proxies.c $(SIM_OUTPUT)
 tests_sim_test_sim_proxies_LDADD = $(UNIT_LIBS)
 tests_sim_test_sim_disks_SOURCES = tests/sim/test-sim-disks.c $(SIM_CHECK)
 tests_sim_test_sim_disks_LDADD = $(UNIT_LIBS)
+tests_sim_test_sim_roles_SOURCES = tests/sim/test-sim-roles.c $(SIM_CHECK)
+tests_sim_test_sim_roles_LDADD = $(UNIT_LIBS)

@@ -373,6 +373,14 @@ void relay_mend(Relay *r)
     wake(r);
 }
 
+void relay_mend_udp(Relay *r)
+{
+    g_mutex_lock(&r->lock);
+    r->cut_udp = FALSE;
+    g_mutex_unlock(&r->lock);
+    wake(r);
+}
+
 void relay_cut_after(Relay *r, guint64 n)
 {
     g_mutex_lock(&r->lock);

@@ -25,6 +25,7 @@ guint16 relay_udp_port(const Relay *r);
 /* In force when they return. */
 void relay_cut(Relay *r, gboolean tcp, gboolean udp);
 void relay_mend(Relay *r);
+void relay_mend_udp(Relay *r); /* TCP stays as it is */
 
 /* Let n more bytes pass to the other end, then cut TCP. */
 void relay_cut_after(Relay *r, guint64 n);

@@ -22,6 +22,8 @@ enum { CALL_US = SOON_MS * 1000, TAIL_BYTES = 6000 };
 enum { DISK_BYTES = 64 * 4096 }; /* sim-disk.h */
 
 #define HOLD_NBDKIT "no-nbdkit"
+#define FENCE_HOLD  "fence.hold"
+#define FENCE_LOG   "fence.log"
 
 /* Built with AddressSanitizer: let libcolotrack be preloaded before it. */
 static void allow_preload(void)
@@ -308,7 +310,7 @@ static char *fence_command(Rig *r)
 
 void rig_start_colod(Rig *r, Side *s)
 {
-    gboolean primary = s == &r->pri;
+    gboolean primary = s == (r->swapped ? &r->sec : &r->pri);
     GString *args = g_string_new(NULL);
     g_autofree char *fence = NULL;
 
@@ -603,7 +605,8 @@ static int fence(const char *dir)
 {
     g_autofree char *pids = g_build_filename(dir, "pids", NULL);
     g_autofree char *fail = g_build_filename(dir, "fence.fail", NULL);
-    g_autofree char *record = g_build_filename(dir, "fence.log", NULL);
+    g_autofree char *hold = g_build_filename(dir, FENCE_HOLD, NULL);
+    g_autofree char *record = g_build_filename(dir, FENCE_LOG, NULL);
     g_autofree char *text = NULL;
     int pid[3] = {0};
     FILE *f = fopen(record, "a");
@@ -615,6 +618,12 @@ static int fence(const char *dir)
     fprintf(f, "%lld %s\n", (long long)g_get_real_time(),
             g_file_test(fail, G_FILE_TEST_EXISTS) ? "failed" : "fenced");
     fclose(f);
+    for (int i = 0; g_file_test(hold, G_FILE_TEST_EXISTS); i++) {
+        if (i > SOON_MS / 5) {
+            return 1;
+        }
+        g_usleep(5000);
+    }
     if (g_file_test(fail, G_FILE_TEST_EXISTS)) {
         return 1;
     }
@@ -630,6 +639,30 @@ static int fence(const char *dir)
         }
     }
     return 0;
+}
+
+void rig_hold_fence(Rig *r, gboolean hold)
+{
+    g_autofree char *path = g_build_filename(r->dir, FENCE_HOLD, NULL);
+
+    if (hold) {
+        g_assert_true(g_file_set_contents(path, "", 0, NULL));
+    } else {
+        g_unlink(path);
+    }
+}
+
+guint rig_fences(Rig *r)
+{
+    g_autofree char *path = g_build_filename(r->dir, FENCE_LOG, NULL);
+    g_autofree char *text = NULL;
+    guint n = 0;
+
+    g_file_get_contents(path, &text, NULL, NULL);
+    for (const char *p = text; p && (p = strchr(p, '\n')); p++) {
+        n++;
+    }
+    return n;
 }
 
 gboolean rig_fence_main(int argc, char **argv, int *status)

@@ -51,6 +51,7 @@ typedef struct Rig {
     guint16 nbd_port; /* of the secondary's nbdkit */
     Relay *nbd_link;  /* what the primary has of that; NULL: no disks */
     Side pri, sec;
+    gboolean swapped; /* colods started from now on: sec is the primary */
     gboolean keep;    /* the folder, to be looked at */
     gboolean strayed; /* on purpose: only the last load counts */
 } Rig;
@@ -110,6 +111,11 @@ guint rig_full_copies(Rig *r);
 
 /* The end of all outputs and logs, and what everybody does, as comments. */
 void rig_dump(Rig *r);
+
+/* While it is held a fence command that was started does not go on. */
+void rig_hold_fence(Rig *r, gboolean hold);
+/* How many were started so far. */
+guint rig_fences(Rig *r);
 
 /*
  * main() of a program that uses rigs starts with this: a fence command is

@@ -28,6 +28,8 @@ static const GOptionEntry entries[] = {
      "Size of the device state", "N"},
     {"extra-devices", 0, 0, G_OPTION_ARG_INT, &sim_options.extra_devices,
      "PCI devices beside the bridge", "N"},
+    {"no-shutdown", 0, 0, G_OPTION_ARG_NONE, &sim_options.no_shutdown,
+     "Stay when the guest shuts down", NULL},
     {"stopped", 'S', 0, G_OPTION_ARG_NONE, &sim_options.stopped,
      "Do not start the guest", NULL},
     {"log", 0, 0, G_OPTION_ARG_FILENAME, &sim_options.log,

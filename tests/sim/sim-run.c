@@ -36,9 +36,7 @@ void sim_reset(gboolean by_guest)
     gboolean was = sim_guest_running();
 
     /* As QEMU's main loop does: paused around it, without events. */
-    if (was) {
-        sim_guest_stop("paused");
-    }
+    sim_guest_stop("paused"); /* not "shutdown" any more */
     sim_guest_boot();
     sim_log("reset", "");
     sim_event("RESET", by_guest ? "{\"guest\":true,\"reason\":\"guest-reset\"}"
@@ -58,7 +56,9 @@ void sim_shutdown(gboolean by_guest, const char *reason)
     sim_stop("shutdown");
     sim_log("shutdown", reason);
     sim_event("SHUTDOWN", data);
-    sim_monitor_quit();
+    if (!by_guest || !sim_options.no_shutdown) {
+        sim_monitor_quit();
+    }
 }
 
 void sim_panic(gboolean pause)

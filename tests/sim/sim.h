@@ -22,6 +22,7 @@ typedef struct SimOptions {
     int device_bytes; /* size of the device state */
     int extra_devices;
     gboolean stopped; /* -S */
+    gboolean no_shutdown;
     char *log;
     char *pages; /* folder for the hashes of pages, or NULL */
     char *machine;

@@ -412,19 +412,29 @@ static void test_killed_in_capture(void)
     check_end(r);
 }
 
+/* Those who watch are told, as its log is. */
+static void check_asked_to_end(Rig *r, Side *s, const char *says)
+{
+    WatchEvent e;
+
+    check_exit(r, s, 0, says);
+    g_assert_true(watch_wait_event(s->watch, "COLO_EXIT", SOON_MS, &e));
+    g_assert_cmpstr(e.reason, ==, "request");
+}
+
 static void test_quit(void)
 {
     Rig *r = active_rig(FALSE, 0);
     g_autoptr(JsonNode) a = NULL, b = NULL;
 
     a = rig_colod(&r->sec, "quit", NULL, NULL);
-    check_exit(r, &r->sec, 0, "");
+    check_asked_to_end(r, &r->sec, "ending, as asked: nobody stands by");
     check_state(r, &r->pri, "unprotected", SOON_MS);
     check_guest(r, &r->pri);
     rig_start_colod(r, &r->sec);
     check_active(r);
     b = rig_colod(&r->pri, "quit", NULL, NULL);
-    check_exit(r, &r->pri, 0, "");
+    check_asked_to_end(r, &r->pri, "ending, as asked: the guest goes on");
     check_guest(r, &r->pri);
     check_state(r, &r->sec, "waiting|paused", SOON_MS);
     rig_start_colod(r, &r->pri);
