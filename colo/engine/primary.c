@@ -3,7 +3,10 @@
 #include "colo/engine/primary.h"
 #include "colo/log.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SMALL_PAGES   512   /* so few are copied within the pause */
 #define CALM_PAGES    1024  /* after so few, no round ahead is worth it */
@@ -38,6 +41,27 @@ static void guest_shut_down(Primary *p)
                      "the guest shut down (%s): protection has ended",
                      e->shutdown_reason);
     primary_output_pass(p, TRUE);
+}
+
+static void forget_hung(Primary *p)
+{
+    if (p->hung >= 0) {
+        close(p->hung);
+        p->hung = -1;
+    }
+}
+
+/* It was killed, as whatever does not answer is in the end. */
+static void watch_hung(Primary *p)
+{
+    struct pollfd died = {.fd = p->hung, .events = POLLIN};
+
+    if (poll(&died, 1, 0) > 0) {
+        forget_hung(p);
+        colo_engine_emit_exit(p->e, "error");
+        colo_engine_step(p->e, COLO_ON_FAILURE,
+                         "QEMU died, after it had not answered");
+    }
 }
 
 /* The monitor's connection broke: death, or silence? */
@@ -75,6 +99,8 @@ static void lose_vm(Primary *p, const GError *error)
     }
     primary_end_session(p, FT_CANCEL_FAILED,
                         "the primary's QEMU does not answer");
+    forget_hung(p);
+    p->hung = fcntl(e->pidfd, F_DUPFD_CLOEXEC, 0);
     colo_engine_close_vm(e);
     if (e->state != COLO_STATE_ALONE && e->state != COLO_STATE_ENDED &&
         e->state != COLO_STATE_FAILED) {
@@ -135,6 +161,7 @@ static void reopen_vm(Primary *p)
         stop_yielded(p, &error);
     } else if (open_vm(p, &error)) {
         p->reopen_at = 0;
+        forget_hung(p);
         if (p->e->state == COLO_STATE_FAILED ||
             p->e->state == COLO_STATE_ENDED) {
             colo_engine_step(p->e, COLO_ON_START,
@@ -145,6 +172,7 @@ static void reopen_vm(Primary *p)
         }
     }
     colo_engine_note_reopen(p->e, error);
+    watch_hung(p);
 }
 
 /* Only a yielded guest's stop is left to do, if that. */
@@ -550,6 +578,7 @@ void colo_primary_run(ColoEngine *e)
         .log = ft_log_new(),
         .ahead_interval = AHEAD_MIN_US,
         .phase = PHASE_OFFLINE,
+        .hung = -1,
     };
     g_autoptr(GError) wrong = NULL;
     ColoMsg *m;
@@ -590,6 +619,7 @@ void colo_primary_run(ColoEngine *e)
     if (e->state != COLO_STATE_FAILED) {
         primary_output_pass(&p, TRUE);
     }
+    forget_hung(&p);
     primary_link_free(p.link);
     primary_detach_disks(&p);
     colo_engine_close_vm(e);

@@ -78,6 +78,7 @@ typedef struct Primary {
     gboolean yielded;       /* the secondary took over: never run again */
     gboolean stop_owed;     /* and it did not answer when it was to stop */
     gint64 reopen_at;       /* VM lost but alive: when to try again */
+    int hung;               /* pidfd of a QEMU that did not answer; or -1 */
 
     /* The proxy (primary-output.c) */
     gint64 held_since;      /* since when there is a grace; 0: there is none */

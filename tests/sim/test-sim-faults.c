@@ -88,6 +88,22 @@ static void test_primary_hangs(void)
     check_end(r);
 }
 
+static void test_primary_hangs_and_dies(void)
+{
+    Rig *r = active_rig(FALSE, TIMEOUT_MS);
+
+    proc_signal(r->pri.qemu, SIGSTOP);
+    check_state(r, &r->pri, "unprotected", SOON_MS);
+    proc_kill(r->pri.qemu);
+    check_state(r, &r->pri, "failed", SOON_MS);
+    check_detail(r, &r->pri, "QEMU died", 0);
+    rig_start_qemu(r, &r->pri);
+    check_active(r);
+    check_guest(r, &r->pri);
+    take_over(r);
+    check_end(r);
+}
+
 /* What a large process does: its end takes a while after its last word. */
 static void test_primary_dies_slowly(void)
 {
@@ -544,6 +560,7 @@ int main(int argc, char **argv)
         void (*func)(void);
     } tests[] = {
         {"primary-hangs", test_primary_hangs},
+        {"primary-hangs-and-dies", test_primary_hangs_and_dies},
         {"primary-dies-slowly", test_primary_dies_slowly},
         {"secondary-hangs", test_secondary_hangs},
         {"takeover-slow", test_takeover_slow},
