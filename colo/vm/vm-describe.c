@@ -280,6 +280,7 @@ gboolean colo_vm_describe(ColoVm *vm, GError **error)
     g_autoptr(JsonObject) d = json_object_new();
     g_autoptr(JsonNode) root = json_node_new(JSON_NODE_OBJECT), sorted = NULL;
     g_autoptr(JsonNode) kvm = colo_vm_call(vm, "query-kvm", NULL, error);
+    g_autofree char *text = NULL;
     JsonObject *devices, *o = colo_vm_node_object(kvm);
     gboolean enabled = FALSE;
 
@@ -304,14 +305,16 @@ gboolean colo_vm_describe(ColoVm *vm, GError **error)
     }
     json_node_set_object(root, d);
     sorted = canonical(root);
-    vm->description = json_to_string(sorted, FALSE);
-    if (strlen(vm->description) > MAX_DESCRIPTION) {
+    text = json_to_string(sorted, FALSE);
+    if (strlen(text) > MAX_DESCRIPTION) {
         g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_UNPROTECTABLE,
                     "the guest has too many devices to be described to the "
                     "other host in %d bytes",
                     MAX_DESCRIPTION);
         return FALSE;
     }
+    g_free(vm->description);
+    vm->description = g_steal_pointer(&text);
     return TRUE;
 }
 

@@ -168,6 +168,8 @@ void colo_vm_fdset_drop(ColoVm *vm, ColoVmFdset *set);
 gboolean colo_vm_ram_find(ColoVm *vm, GError **error);        /* vm-ram.c */
 gboolean colo_vm_ram_map(ColoVm *vm, pid_t pid, GError **error);
 void colo_vm_ram_unmap(ColoVm *vm);
+/* Later: is that still all of the guest's memory? */
+gboolean colo_vm_ram_check(ColoVm *vm, GError **error);
 /* A run of adjacent mappings of one file in /proc/PID/maps. */
 typedef struct ColoVmMapping {
     guint64 start, end, offset;

@@ -42,20 +42,31 @@ static gboolean find_addr(ColoVm *vm, GError **error)
     return TRUE;
 }
 
-/* The machine's RAM size, and that nothing is plugged in beside it. */
-static gboolean check_size(ColoVm *vm, GError **error)
+/* The bytes given by -m, and of all that is plugged in beside them. */
+static gboolean read_size(ColoVm *vm, gint64 *base, gint64 *plugged,
+                          GError **error)
 {
     g_autoptr(JsonNode) node =
         colo_vm_call(vm, "query-memory-size-summary", NULL, error);
     JsonObject *o = colo_vm_node_object(node);
-    gint64 base = 0, plugged = 0;
 
     if (!node) {
         return FALSE;
     }
     if (o) {
-        colo_json_get_int(o, "base-memory", &base);
-        colo_json_get_int(o, "plugged-memory", &plugged);
+        colo_json_get_int(o, "base-memory", base);
+        colo_json_get_int(o, "plugged-memory", plugged);
+    }
+    return TRUE;
+}
+
+/* The machine's RAM size, and that nothing is plugged in beside it. */
+static gboolean check_size(ColoVm *vm, GError **error)
+{
+    gint64 base = 0, plugged = 0;
+
+    if (!read_size(vm, &base, &plugged, error)) {
+        return FALSE;
     }
     if (plugged) {
         return colo_vm_refuse(
@@ -75,31 +86,69 @@ static gboolean check_size(ColoVm *vm, GError **error)
     return TRUE;
 }
 
-gboolean colo_vm_ram_find(ColoVm *vm, GError **error)
+gboolean colo_vm_check_quick(ColoVm *vm, GError **error)
 {
-    g_autoptr(JsonNode) node = colo_vm_call(vm, "query-memdev", NULL, error);
-    g_autoptr(JsonNode) size = NULL;
-    g_autoptr(GError) e = NULL;
-    JsonArray *a = colo_vm_node_array(node);
-    JsonObject *o;
-    const char *id;
-    gboolean share = FALSE;
-    guint n;
+    gint64 base = 0, plugged = 0;
 
-    if (!node) {
+    if (!read_size(vm, &base, &plugged, error)) {
         return FALSE;
     }
-    n = a ? json_array_get_length(a) : 0;
-    if (n != 1) {
+    if (plugged) {
         return colo_vm_refuse(
+            error,
+            "memory was plugged into the running guest (%" G_GINT64_FORMAT
+            " bytes): it is not replicated; remove it, or start the guest "
+            "with all its RAM by -m",
+            plugged);
+    }
+    return TRUE;
+}
+
+/* query-memdev's answer (transfer full) if that is a single backend. */
+static JsonNode *query_backend(ColoVm *vm, GError **error)
+{
+    g_autoptr(JsonNode) node = colo_vm_call(vm, "query-memdev", NULL, error);
+    JsonArray *a = colo_vm_node_array(node);
+    guint n = a ? json_array_get_length(a) : 0;
+
+    if (node && n != 1) {
+        colo_vm_refuse(
             error,
             "QEMU has %u memory backends, but one must hold all of "
             "the guest's RAM: use " HOW_TO_SHARE
             " and no other memory-backend (-numa memdev=, pc-dimm, "
             "ivshmem)",
             n);
+        return NULL;
     }
-    o = colo_vm_element(a, 0);
+    return g_steal_pointer(&node);
+}
+
+gboolean colo_vm_ram_check(ColoVm *vm, GError **error)
+{
+    g_autoptr(JsonNode) node = NULL;
+
+    /* What was plugged in says more than that its backend is there. */
+    if (!colo_vm_check_quick(vm, error)) {
+        return FALSE;
+    }
+    node = query_backend(vm, error);
+    return node != NULL;
+}
+
+gboolean colo_vm_ram_find(ColoVm *vm, GError **error)
+{
+    g_autoptr(JsonNode) node = query_backend(vm, error);
+    g_autoptr(JsonNode) size = NULL;
+    g_autoptr(GError) e = NULL;
+    JsonObject *o;
+    const char *id;
+    gboolean share = FALSE;
+
+    if (!node) {
+        return FALSE;
+    }
+    o = colo_vm_element(colo_vm_node_array(node), 0);
     id = o ? colo_json_get_string(o, "id") : NULL;
     if (o) {
         colo_json_get_bool(o, "share", &share);

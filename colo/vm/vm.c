@@ -438,6 +438,14 @@ ColoVm *colo_vm_open(const ColoVmOptions *options, GError **error)
     return g_steal_pointer(&vm);
 }
 
+gboolean colo_vm_check_again(ColoVm *vm, GError **error)
+{
+    return colo_vm_ram_check(vm, error) &&
+           colo_vm_check_protectable(vm, error) &&
+           colo_vm_check_no_vhost_fd(vm->pid, error) &&
+           colo_vm_describe(vm, error);
+}
+
 void colo_vm_free(ColoVm *vm)
 {
     if (!vm) {

@@ -59,6 +59,20 @@ void colo_vm_free(ColoVm *vm);
 void colo_vm_set_timeout(ColoVm *vm, gint64 timeout_us);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ColoVm, colo_vm_free)
 
+/*
+ * Can the guest still be protected?  Others may plug memory and devices into a
+ * QEMU that runs.  Both fail with COLO_VM_ERROR_UNPROTECTABLE if it cannot, and
+ * the message says what to do; else as colo_vm_call().  Not in a capture.
+ *
+ * again: all of colo_vm_open()'s checks that can have changed, and the machine
+ * is described anew: what colo_vm_description() returned before is freed.  If it
+ * fails that stays as it was.  Some fifteen round trips, and two for each
+ * device.
+ * quick: only whether memory was plugged in; one round trip.
+ */
+gboolean colo_vm_check_again(ColoVm *vm, GError **error);
+gboolean colo_vm_check_quick(ColoVm *vm, GError **error);
+
 pid_t colo_vm_pid(const ColoVm *vm);
 guint64 colo_vm_ram_addr(const ColoVm *vm);   /* in QEMU's address space */
 guint8 *colo_vm_ram(const ColoVm *vm);        /* our mapping, read and write */
@@ -110,9 +124,10 @@ gint64 colo_vm_resumed_us(const ColoVm *vm);
 
 /*
  * The machine as canonical JSON (QEMU version, machine, RAM, CPUs, PCI and
- * other devices); owned by vm.  colo_vm_check_same() compares the other
- * side's with ours and names the first difference
- * (COLO_VM_ERROR_MISMATCH).  theirs comes from the peer: not trusted.
+ * other devices); owned by vm, until colo_vm_check_again() succeeds.
+ * colo_vm_check_same() compares the other side's with ours and names the
+ * first difference (COLO_VM_ERROR_MISMATCH).  theirs comes from the peer: not
+ * trusted.
  */
 const char *colo_vm_description(const ColoVm *vm);
 gboolean colo_vm_check_same(ColoVm *vm, const char *theirs, GError **error);

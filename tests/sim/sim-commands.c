@@ -76,8 +76,9 @@ static char *query_memdev(JsonObject *args, GError **error)
 
 static char *query_memory(JsonObject *args, GError **error)
 {
-    return g_strdup_printf("{\"base-memory\":%lld,\"plugged-memory\":0}",
-                           (long long)sim_options.ram_mib << 20);
+    return g_strdup_printf("{\"base-memory\":%lld,\"plugged-memory\":%lld}",
+                           (long long)sim_options.ram_mib << 20,
+                           (long long)sim_options.plugged_bytes);
 }
 
 static char *query_migrate(JsonObject *args, GError **error)

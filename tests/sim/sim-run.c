@@ -151,6 +151,10 @@ static gboolean act(const char *name, gint64 ms)
         sim_guest_check();
     } else if (g_str_equal(name, "grow")) {
         sim_options.device_bytes = ms;
+    } else if (g_str_equal(name, "plug-memory")) {
+        sim_options.plugged_bytes = ms;
+    } else if (g_str_equal(name, "plug-device")) {
+        sim_options.extra_devices++;
     }
     /* Whoever waits for this line finds it done. */
     sim_log("inject", name);

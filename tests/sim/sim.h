@@ -21,6 +21,7 @@ typedef struct SimOptions {
     gint64 salt;      /* its input: guests of other salts go other ways */
     int device_bytes; /* size of the device state */
     int extra_devices;
+    gint64 plugged_bytes; /* of pc-dimm devices */
     gboolean stopped; /* -S */
     gboolean no_shutdown;
     char *log;

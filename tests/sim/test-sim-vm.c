@@ -263,6 +263,41 @@ static void test_disturbed(void)
     sim_free(b);
 }
 
+/* What others plug into a guest that runs. */
+static void test_plugged(void)
+{
+    Sim *a = sim_new("a", "--seed=1");
+    g_autofree char *before = g_strdup(colo_vm_description(a->vm));
+    GError *error = NULL;
+
+    g_assert_true(colo_vm_check_quick(a->vm, &error));
+    g_assert_true(colo_vm_check_again(a->vm, &error));
+    g_assert_no_error(error);
+    g_assert_cmpstr(colo_vm_description(a->vm), ==, before);
+
+    foreign(a, "{\"do\":\"plug-device\"}");
+    g_assert_true(colo_vm_check_again(a->vm, &error));
+    g_assert_no_error(error);
+    g_assert_cmpstr(colo_vm_description(a->vm), !=, before);
+    g_assert_false(colo_vm_check_same(a->vm, before, &error));
+    g_assert_error(error, COLO_VM_ERROR, COLO_VM_ERROR_MISMATCH);
+    g_clear_error(&error);
+
+    foreign(a, "{\"do\":\"plug-memory\",\"ms\":134217728}");
+    g_assert_false(colo_vm_check_quick(a->vm, &error));
+    g_assert_error(error, COLO_VM_ERROR, COLO_VM_ERROR_UNPROTECTABLE);
+    g_assert_nonnull(strstr(error->message, "134217728 bytes"));
+    g_clear_error(&error);
+    g_assert_false(colo_vm_check_again(a->vm, &error));
+    g_assert_error(error, COLO_VM_ERROR, COLO_VM_ERROR_UNPROTECTABLE);
+    g_clear_error(&error);
+
+    foreign(a, "{\"do\":\"plug-memory\",\"ms\":0}");
+    g_assert_true(colo_vm_check_quick(a->vm, &error));
+    g_assert_no_error(error);
+    sim_free(a);
+}
+
 int main(int argc, char **argv)
 {
     g_autoptr(GError) error = NULL;
@@ -274,6 +309,7 @@ int main(int argc, char **argv)
     g_test_add_func("/sim/vm/load", test_load);
     g_test_add_func("/sim/vm/notices", test_notices);
     g_test_add_func("/sim/vm/disturbed", test_disturbed);
+    g_test_add_func("/sim/vm/plugged", test_plugged);
     r = g_test_run();
     g_rmdir(dir);
     return r;

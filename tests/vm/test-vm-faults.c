@@ -104,6 +104,57 @@ static void test_refused(void)
     }
 }
 
+static void foreign_hmp(TestQemu *q, const char *line)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(ColoQmpClient) c =
+        colo_qmp_client_connect(q->foreign, TIMEOUT, NULL, NULL, &error);
+    g_autoptr(JsonNode) node = NULL;
+
+    g_assert_no_error(error);
+    node = colo_qmp_client_call(c, "human-monitor-command",
+                                colo_vm_strings("command-line", line, NULL),
+                                TIMEOUT, &error);
+    g_assert_no_error(error);
+    /* It prints what is wrong, and else nothing. */
+    g_assert_cmpstr(json_node_get_string(node), ==, "");
+}
+
+/* What somebody else plugs into a guest that is protected already. */
+static void test_plugged(void)
+{
+    g_autoptr(TestQemu) q =
+        test_qemu_start("pc", 128, SHARED, FALSE, "-m slots=2,maxmem=256M");
+    g_autoptr(ColoVm) vm = open_vm(q, NULL);
+    g_autofree char *before = g_strdup(colo_vm_description(vm));
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(colo_vm_check_quick(vm, &error));
+    g_assert_true(colo_vm_check_again(vm, &error));
+    g_assert_no_error(error);
+    g_assert_cmpstr(colo_vm_description(vm), ==, before);
+
+    foreign_hmp(q, "device_add virtio-rng-pci,id=r");
+    g_assert_true(colo_vm_check_again(vm, &error));
+    g_assert_no_error(error);
+    g_assert_false(colo_vm_check_same(vm, before, &error));
+    expect(&error, COLO_VM_ERROR_MISMATCH, "device r");
+
+    /* A backend alone is in no guest yet, but would be refused, too. */
+    foreign_hmp(q, "object_add memory-backend-ram,id=more,size=64M");
+    g_assert_true(colo_vm_check_quick(vm, &error));
+    g_assert_no_error(error);
+    g_assert_false(colo_vm_check_again(vm, &error));
+    expect(&error, COLO_VM_ERROR_UNPROTECTABLE, "2 memory backends");
+
+    foreign_hmp(q, "device_add pc-dimm,id=dimm,memdev=more");
+    g_assert_false(colo_vm_check_quick(vm, &error));
+    expect(&error, COLO_VM_ERROR_UNPROTECTABLE, "67108864 bytes");
+    g_assert_false(colo_vm_check_again(vm, &error));
+    expect(&error, COLO_VM_ERROR_UNPROTECTABLE, "67108864 bytes");
+    g_assert_cmpstr(colo_vm_description(vm), !=, before);
+}
+
 /* Other kinds of backend, and what the guest sees above 4 GiB. */
 static void test_backends(void)
 {
@@ -532,6 +583,7 @@ int main(int argc, char **argv)
         return 0;
     }
     g_test_add_func("/vm/refused", test_refused);
+    g_test_add_func("/vm/plugged", test_plugged);
     g_test_add_func("/vm/backends", test_backends);
     g_test_add_func("/vm/pid", test_pid);
     g_test_add_func("/vm/mismatch", test_mismatch);
