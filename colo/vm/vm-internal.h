@@ -187,6 +187,14 @@ gboolean colo_vm_parse_maps(const char *text, guint64 addr, gsize bytes,
                             ColoVmMapping *m);
 
 /*
+ * A descriptor of the mapping's file out of those that the process has open,
+ * for reading and writing; -1: none of them is.  Never another file's: inode
+ * numbers are unique only on one device.  (On btrfs a mapping has another
+ * device than its file, which is not found then.)
+ */
+int colo_vm_open_by_fd(pid_t pid, const ColoVmMapping *m);
+
+/*
  * Is all that the guest can write in the backend with the QOM path ram?
  * blocks and mtree: what QEMU prints for "info ramblock", "info mtree -f".
  */

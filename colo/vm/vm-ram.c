@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -222,10 +223,10 @@ static gboolean find_mapping(const ColoVm *vm, pid_t pid, ColoVmMapping *m)
            colo_vm_parse_maps(text, vm->ram.addr, vm->ram.bytes, m);
 }
 
-/* A descriptor of QEMU's own for the same file. */
-static int open_by_fd(pid_t pid, const ColoVmMapping *m)
+int colo_vm_open_by_fd(pid_t pid, const ColoVmMapping *m)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/fd", (int)pid);
+    dev_t dev = makedev(m->major, m->minor);
     DIR *dir = opendir(path);
     struct dirent *d;
     int fd = -1;
@@ -235,12 +236,12 @@ static int open_by_fd(pid_t pid, const ColoVmMapping *m)
         struct stat st;
 
         if (stat(name, &st) == 0 && S_ISREG(st.st_mode) &&
-            st.st_ino == m->inode) {
+            st.st_ino == m->inode && st.st_dev == dev) {
             struct stat now;
 
             fd = open(name, O_RDWR | O_CLOEXEC);
             if (fd >= 0 && (fstat(fd, &now) < 0 || now.st_ino != m->inode ||
-                            now.st_dev != st.st_dev)) {
+                            now.st_dev != dev)) {
                 close(fd);
                 fd = -1;
             }
@@ -260,7 +261,7 @@ static int open_mapping(pid_t pid, const ColoVmMapping *m, GError **error)
     int fd = open(path, O_RDWR | O_CLOEXEC), err = errno;
 
     if (fd < 0) {
-        fd = open_by_fd(pid, m);
+        fd = colo_vm_open_by_fd(pid, m);
     }
     if (fd < 0) {
         g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_FAILED,

@@ -4,6 +4,9 @@
 
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* --- streams --- */
 
@@ -148,6 +151,36 @@ static void test_maps(void)
     g_assert_false(colo_vm_parse_maps("7f-\nrubbish\n\n", base, mib, &m));
     /* The last line has no end. */
     g_assert_true(colo_vm_parse_maps(MAPS, base + 7 * mib, mib, &m));
+}
+
+/* The right one of the descriptors, where map_files is not permitted. */
+static void test_open_by_fd(void)
+{
+    g_autofree char *maps = NULL;
+    int fd = memfd_create("ram", MFD_CLOEXEC), other;
+    ColoVmMapping m;
+    struct stat st;
+    gsize bytes = 1 << 20;
+    void *p;
+
+    g_assert_cmpint(ftruncate(fd, (off_t)bytes), ==, 0);
+    p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    g_assert_true(p != MAP_FAILED);
+    g_assert_true(g_file_get_contents("/proc/self/maps", &maps, NULL, NULL));
+    g_assert_true(colo_vm_parse_maps(maps, (guintptr)p, bytes, &m));
+
+    other = colo_vm_open_by_fd(getpid(), &m);
+    g_assert_cmpint(other, >=, 0);
+    g_assert_cmpint(fstat(other, &st), ==, 0);
+    g_assert_cmpuint(st.st_ino, ==, m.inode);
+    close(other);
+    /* Another file system's file with this number is none of its. */
+    m.minor++;
+    g_assert_cmpint(colo_vm_open_by_fd(getpid(), &m), ==, -1);
+    m.minor--;
+    munmap(p, bytes);
+    close(fd);
+    g_assert_cmpint(colo_vm_open_by_fd(getpid(), &m), ==, -1);
 }
 
 /* --- RAM blocks --- */
@@ -297,6 +330,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vmstate/garbage", test_garbage);
     g_test_add_func("/vmstate/image", test_image);
     g_test_add_func("/vm/maps", test_maps);
+    g_test_add_func("/vm/open-by-fd", test_open_by_fd);
     g_test_add_func("/vm/blocks", test_blocks);
     g_test_add_func("/vm/same", test_same);
     g_test_add_func("/vm/same-garbage", test_same_garbage);
