@@ -18,6 +18,7 @@
 #define AHEAD_ROUNDS  50    /* in a delay, within these bounds */
 #define AHEAD_PAGES   256   /* fewer wait for the checkpoint */
 #define REOPEN_US     (1000 * 1000)
+#define CHECK_US      (1000 * 1000) /* whether it can still be protected */
 #define MAX_NACKS     3
 #define MAX_FAILURES  3
 #define FAILED_US     (100 * 1000)  /* between captures that failed */
@@ -409,12 +410,56 @@ static void send_some_ahead(Primary *p, gint64 now)
     p->next_ahead = now + p->ahead_interval;
 }
 
+static void cannot_protect(Primary *p, const GError *error)
+{
+    if (colo_engine_vm_lost(error)) {
+        lose_vm(p, error);
+    } else {
+        cannot_capture(p, error);
+    }
+}
+
+static gboolean wants_check(const Primary *p)
+{
+    return p->e->vm && p->e->state < COLO_STATE_TAKEOVER &&
+           (p->phase == PHASE_IDLE || p->phase == PHASE_OFFLINE);
+}
+
+/*
+ * Memory that was plugged in is in no checkpoint, and a device that was is in
+ * no secondary: the first ends a session, with the second none can begin.
+ */
+static void check_vm(Primary *p, gint64 now)
+{
+    ColoVm *vm = p->e->vm;
+    g_autofree char *before = NULL;
+    g_autoptr(GError) error = NULL;
+
+    p->next_check = now + CHECK_US;
+    if (p->phase == PHASE_IDLE) {
+        if (!colo_vm_check_quick(vm, &error)) {
+            cannot_protect(p, error);
+        }
+        return;
+    }
+    before = g_strdup(colo_vm_description(vm));
+    if (!colo_vm_check_again(vm, &error)) {
+        cannot_protect(p, error);
+    } else if (strcmp(before, colo_vm_description(vm))) {
+        colo_log_info("the guest's devices have changed");
+        primary_connect(p);
+    }
+}
+
 static void work(Primary *p)
 {
     gint64 now = g_get_monotonic_time();
 
     if (wants_vm(p) && now >= p->reopen_at) {
         reopen_vm(p);
+    }
+    if (wants_check(p) && now >= p->next_check) {
+        check_vm(p, now);
     }
     if (!p->e->vm) {
         return;
@@ -551,6 +596,9 @@ static gint64 next_wake(const Primary *p)
              : p->due ? p->not_before
                       : MAX(MIN(p->next_checkpoint, p->next_ahead),
                             p->not_before);
+    }
+    if (wants_check(p)) {
+        at = MIN(at, p->next_check);
     }
     if (p->pass_at) {
         at = MIN(at, p->pass_at);

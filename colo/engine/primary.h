@@ -66,6 +66,7 @@ typedef struct Primary {
     int nacks;              /* in a row */
     int failures;           /* captures that QEMU refused, in a row */
     gint64 not_before;      /* when the next capture may be tried */
+    gint64 next_check;      /* of what others may plug into QEMU */
 
     gint64 delay_us;        /* x-checkpoint-delay */
     gint64 next_checkpoint, next_ahead, ahead_interval;

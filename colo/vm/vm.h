@@ -54,10 +54,10 @@ typedef struct ColoVm ColoVm;
  */
 ColoVm *colo_vm_open(const ColoVmOptions *options, GError **error);
 void colo_vm_free(ColoVm *vm);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ColoVm, colo_vm_free)
 
 /* From now on: --qmp-timeout, where it was opened with less patience. */
 void colo_vm_set_timeout(ColoVm *vm, gint64 timeout_us);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(ColoVm, colo_vm_free)
 
 /*
  * Can the guest still be protected?  Others may plug memory and devices into a

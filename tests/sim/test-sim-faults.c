@@ -73,6 +73,41 @@ static void take_over(Rig *r)
 
 /* --- QEMU --- */
 
+#define MEMORY "query-memory-size-summary" /* asked all the time */
+
+/* Others plug memory into the running guest: it is in no checkpoint. */
+static void test_plugged_memory(void)
+{
+    Rig *r = active_rig(FALSE, 0);
+
+    check_inject(r, &r->pri, "before", MEMORY, "plug-memory", 134217728);
+    check_state(r, &r->pri, "unprotected", SOON_MS);
+    check_said(r, &r->pri, "memory was plugged into the running guest",
+               SOON_MS);
+    check_guest(r, &r->pri);
+    check_inject(r, &r->pri, "before", MEMORY, "plug-memory", 0);
+    check_active(r);
+    check_guest(r, &r->pri);
+    take_over(r);
+    check_end(r);
+}
+
+/* Or a device: the secondary has to have it, too. */
+static void test_plugged_device(void)
+{
+    Rig *r = active_rig(FALSE, 0);
+
+    relay_cut(r->link, TRUE, TRUE);
+    check_state(r, &r->pri, "unprotected", SOON_MS);
+    check_inject(r, &r->pri, "before", MEMORY, "plug-device", 0);
+    check_said(r, &r->pri, "the guest's devices have changed", SOON_MS);
+    relay_mend(r->link);
+    check_said(r, &r->pri, "cannot start protection", SOON_MS);
+    check_said(r, &r->pri, "the two guests differ in", SOON_MS);
+    check_guest(r, &r->pri);
+    check_end(r);
+}
+
 static void test_primary_hangs(void)
 {
     Rig *r = active_rig(FALSE, TIMEOUT_MS);
@@ -559,6 +594,8 @@ int main(int argc, char **argv)
         const char *name;
         void (*func)(void);
     } tests[] = {
+        {"plugged-memory", test_plugged_memory},
+        {"plugged-device", test_plugged_device},
         {"primary-hangs", test_primary_hangs},
         {"primary-hangs-and-dies", test_primary_hangs_and_dies},
         {"primary-dies-slowly", test_primary_dies_slowly},
