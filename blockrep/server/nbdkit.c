@@ -214,6 +214,8 @@ static G_NORETURN void become(const Inherited *in)
     forget_handlers();
     sigprocmask(SIG_SETMASK, &in->mask, NULL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    /* Ctrl-C is for colod: nbdkit would answer ESHUTDOWN while it ends. */
+    setpgid(0, 0);
     /* It may wait for us to read, rather than lose words. */
     fcntl(in->words, F_SETFL, 0);
     if (getppid() != in->parent || dup2(in->null, STDIN_FILENO) < 0 ||

@@ -209,13 +209,18 @@ static void kill_nbdkit(Rig *r)
     kill(pid, SIGKILL);
 }
 
-/* It is replaced; nothing is copied anew, and the guests go on. */
+/*
+ * It is replaced; nothing is copied anew, and the guests go on.  A signal for
+ * the group of its colod, as from a terminal, is not for it.
+ */
 static void test_nbdkit(void)
 {
     RigOptions o = {.heartbeat_timeout_ms = 2000}; /* never lost here */
     Rig *r = start(&o);
     guint mirrored = rig_log_count(&r->pri, "mirrored");
+    int pid = rig_nbdkit(r);
 
+    g_assert_cmpint(getpgid(pid), ==, pid);
     for (int i = 0; i < 6; i++) {
         g_usleep(g_test_rand_int_range(0, 50000));
         kill_nbdkit(r);
