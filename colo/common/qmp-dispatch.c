@@ -17,23 +17,29 @@ struct ColoQmpTable {
 };
 
 /*
- * The built-in commands are entries like all others, with the table itself
- * as their user data.
+ * In the shape that QEMU's own tools read, as qemu-storage-daemon's is: the
+ * numbers under "qemu" are ours; "package" says whose they are.
  */
 static JsonObject *version_object(ColoQmpTable *t)
 {
     JsonObject *version = json_object_new(), *triple = json_object_new();
+    g_autofree char *package =
+        g_strdup_printf("%s %s", t->product, PACKAGE_VERSION);
     int major = 0, minor = 0, micro = 0;
 
     sscanf(PACKAGE_VERSION, "%d.%d.%d", &major, &minor, &micro);
     json_object_set_int_member(triple, "micro", micro);
     json_object_set_int_member(triple, "minor", minor);
     json_object_set_int_member(triple, "major", major);
-    json_object_set_object_member(version, t->product, triple);
-    json_object_set_string_member(version, "package", PACKAGE_STRING);
+    json_object_set_object_member(version, "qemu", triple);
+    json_object_set_string_member(version, "package", package);
     return version;
 }
 
+/*
+ * The built-in commands are entries like all others, with the table itself
+ * as their user data.
+ */
 static JsonNode *do_query_version(JsonObject *args, gpointer user_data,
                                   GError **error)
 {

@@ -51,7 +51,7 @@ typedef struct ColoQmpCommand {
 
 /*
  * commands: ends with a NULL name, must outlive the server.
- * product: the key in the version object next to "package" ("colo").
+ * product: who answers, in the version's "package", before our version.
  */
 ColoQmpServer *colo_qmp_server_new(const char *product,
                                    const ColoQmpCommand *commands,

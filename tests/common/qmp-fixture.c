@@ -209,7 +209,7 @@ int qmp_fixture_raw(QmpFixture *f)
     g_autofree char *reply = NULL;
 
     g_assert_true(
-        g_str_has_prefix(greeting, "{\"QMP\":{\"version\":{\"colo\""));
+        g_str_has_prefix(greeting, "{\"QMP\":{\"version\":{\"qemu\""));
     raw_write(fd, "{\"execute\":\"qmp_capabilities\"}", 30);
     raw_write(fd, "\r\n", 2);
     reply = raw_read_line(fd);

@@ -12,6 +12,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* As QEMU's own tools read it. */
+static void check_version(JsonObject *version)
+{
+    JsonObject *qemu = colo_json_get_object(version, "qemu");
+    g_autofree char *package = NULL;
+    gint64 part[3];
+
+    g_assert_true(colo_json_get_int(qemu, "major", &part[0]) &&
+                  colo_json_get_int(qemu, "minor", &part[1]) &&
+                  colo_json_get_int(qemu, "micro", &part[2]));
+    package = g_strdup_printf("colo %d.%d.%d", (int)part[0], (int)part[1],
+                              (int)part[2]);
+    g_assert_cmpstr(colo_json_get_string(version, "package"), ==, package);
+}
+
 static void test_client(QmpFixture *f, gconstpointer unused)
 {
     g_autoptr(ColoQmpClient) c = qmp_fixture_connect(f);
@@ -23,8 +38,9 @@ static void test_client(QmpFixture *f, gconstpointer unused)
 
     version = colo_qmp_client_call(c, "query-version", NULL, SECOND, &error);
     g_assert_no_error(error);
-    g_assert_nonnull(
-        colo_json_get_object(json_node_get_object(version), "colo"));
+    check_version(json_node_get_object(version));
+    check_version(
+        colo_json_get_object(colo_qmp_client_greeting(c), "version"));
     list = colo_qmp_client_call(c, "query-commands", NULL, SECOND, &error);
     g_assert_no_error(error);
     g_assert_cmpint(json_array_get_length(json_node_get_array(list)), ==,
