@@ -54,10 +54,17 @@ static JsonNode *answer(FakeColod *f, const char *text, GError **error)
 static JsonNode *on_status(JsonObject *args, gpointer data, GError **error)
 {
     FakeColod *f = data;
+    const char *text = f->status;
 
     note(f, "query-colo-status", args);
-    return answer(f, f->queries++ && f->next_status ? f->next_status
-                                                    : f->status, error);
+    if (f->queries && f->next_status) {
+        text = f->next_status;
+    }
+    if (f->queries > 1 && f->last_status) {
+        text = f->last_status;
+    }
+    f->queries++;
+    return answer(f, text, error);
 }
 
 static JsonNode *on_stats(JsonObject *args, gpointer data, GError **error)

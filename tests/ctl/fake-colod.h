@@ -12,6 +12,7 @@ typedef struct FakeColod {
     /* What it answers, as JSON; NULL: an error */
     const char *status, *stats;
     const char *next_status;    /* from the second query-colo-status on */
+    const char *last_status;    /* from the third on */
     /* Events after each reply to a command: "NAME {data}", ends with NULL */
     const char *const *events;
 

@@ -114,6 +114,41 @@ static void test_follow(void)
     fake_colod_stop(&f);
 }
 
+/* A line for a change, not for each checkpoint. */
+#define DEGRADED(detail)                                                      \
+    "{\"state\":\"degraded\",\"detail\":\"" detail "\"}"
+
+static void test_follow_degraded(void)
+{
+    FakeColod f = {.status = DEGRADED("checkpoint 9, no proxy"),
+                   .next_status = DEGRADED("checkpoint 10, no proxy"),
+                   .last_status = STATUS("active", "")};
+    Ran r;
+
+    fake_colod_start(&f);
+    run_coloctl(&f, &r, "status", "--follow", NULL);
+    g_assert_cmpint(r.status, ==, 0);
+    g_assert_cmpstr(r.out, ==, "degraded    checkpoint 9, no proxy\n"
+                               "active      a sentence\n");
+    ran_clear(&r);
+
+    f.next_status = DEGRADED("checkpoint 10, no disk");
+    run_coloctl(&f, &r, "status", "--follow", NULL);
+    g_assert_cmpint(r.status, ==, 0);
+    g_assert_cmpstr(r.out, ==, "degraded    checkpoint 9, no proxy\n"
+                               "degraded    checkpoint 10, no disk\n"
+                               "active      a sentence\n");
+    ran_clear(&r);
+
+    f.next_status = DEGRADED("checkpoint 9, no proxy yet");
+    run_coloctl(&f, &r, "status", "--follow", "--json", NULL);
+    g_assert_cmpint(r.status, ==, 0);
+    assert_has(r.out, "no proxy\"}\n{\"state\":\"degraded\",");
+    assert_has(r.out, "no proxy yet\"}\n");
+    ran_clear(&r);
+    fake_colod_stop(&f);
+}
+
 static void test_stats(void)
 {
     FakeColod f = {
@@ -470,6 +505,7 @@ int main(int argc, char **argv)
     g_test_add_func("/coloctl/status", test_status);
     g_test_add_func("/coloctl/strange-status", test_strange_status);
     g_test_add_func("/coloctl/follow", test_follow);
+    g_test_add_func("/coloctl/follow-degraded", test_follow_degraded);
     g_test_add_func("/coloctl/stats", test_stats);
     g_test_add_func("/coloctl/disks", test_disks);
     g_test_add_func("/coloctl/proxy", test_proxy);
