@@ -25,6 +25,11 @@ static int gave_up(const char *what, const GError *error)
     return CTL_FAILED;
 }
 
+static gboolean makes_checkpoints(const char *state)
+{
+    return !strcmp(state, "active") || !strcmp(state, "degraded");
+}
+
 /*
  * The checkpoint that was asked for has the reason that we gave.  If others
  * have asked too, it may have theirs; but the second one after the reply
@@ -60,7 +65,7 @@ static int wait_checkpoint(Ctl *c, const char *reason)
                 return CTL_OK;
             }
         } else if (replied && !strcmp(ev->name, "COLO_STATE") &&
-                   strcmp(ctl_str(ev->data, "state"), "active")) {
+                   !makes_checkpoints(ctl_str(ev->data, "state"))) {
             ctl_complain("the checkpoint is not committed: the guest is not "
                          "protected any more (state %s: %s)",
                          ctl_str(ev->data, "state"),

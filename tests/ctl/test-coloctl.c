@@ -358,6 +358,10 @@ static void test_checkpoint(void)
         "COLO_STATE {\"state\":\"active\",\"previous\":\"active\"}",
         "COLO_CHECKPOINT {\"epoch\":8,\"reason\":\"reset\",\"pause-ms\":2}",
         "COLO_CHECKPOINT {\"epoch\":9,\"reason\":\"timer\"}", NULL};
+    static const char *const degraded[] = {
+        "COLO_CHECKPOINT {\"epoch\":7,\"reason\":\"timer\"}",
+        "COLO_STATE {\"state\":\"degraded\",\"detail\":\"no proxy\"}",
+        "COLO_CHECKPOINT {\"epoch\":8,\"reason\":\"timer\"}", NULL};
     static const char *const lost[] = {
         "COLO_CHECKPOINT {\"epoch\":7,\"reason\":\"timer\"}",
         "COLO_STATE {\"state\":\"paused\",\"detail\":\"no link\"}", NULL};
@@ -377,6 +381,12 @@ static void test_checkpoint(void)
     g_assert_cmpint(r.status, ==, 0);
     g_assert_true(g_str_has_prefix(r.out, "checkpoint 8 is committed: pause "
                                           "2.00 ms,"));
+    ran_clear(&r);
+
+    f.events = degraded;
+    run_coloctl(&f, &r, "checkpoint", "--wait", NULL);
+    g_assert_cmpint(r.status, ==, 0);
+    g_assert_true(g_str_has_prefix(r.out, "checkpoint 8 is committed: pause "));
     ran_clear(&r);
 
     f.events = lost;
