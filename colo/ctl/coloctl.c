@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "colo/ctl/ctl.h"
+#include "colo/names.h"
 #include "colo/options.h"
 
 #include <stdarg.h>
@@ -277,6 +278,11 @@ int main(int argc, char **argv)
     status = colo_options_parse(&options, &argc, &argv);
     if (status >= 0) {
         return status;
+    }
+    if (name && !colo_name_is_valid(name)) {
+        return colo_options_wrong(&options, "--name %s: letters, digits and "
+                                            "._- only, at most 64",
+                                  name);
     }
     cmd = find(&options, argc, argv, &c, &status);
     if (!cmd) {

@@ -168,17 +168,21 @@ int ctl_set(Ctl *c)
 {
     JsonObject *args = json_object_new();
     g_autoptr(JsonNode) answer = NULL;
+    gboolean known = TRUE;
 
     for (char **w = c->words; *w; w++) {
         const char *equals = strchr(*w, '='); /* main() saw one */
         g_autofree char *key = g_strndup(*w, (gsize)(equals - *w));
-        json_object_set_member(args,
-                               strcmp(key, "checkpoint-delay")
-                                   ? key
-                                   : "x-checkpoint-delay",
-                               value_of(equals + 1));
+        const char *name =
+            strcmp(key, "checkpoint-delay") ? key : "x-checkpoint-delay";
+
+        known = known && !strcmp(name, "x-checkpoint-delay");
+        json_object_set_member(args, name, value_of(equals + 1));
     }
     answer = ctl_call(c, "migrate-set-parameters", args);
+    if (!answer && !known) {
+        ctl_complain("there is only checkpoint-delay=MS to be set");
+    }
     if (answer && c->json) {
         ctl_print_json(answer);
     }

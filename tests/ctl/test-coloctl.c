@@ -463,6 +463,12 @@ static void test_set_and_quit(void)
     run_coloctl(&f, &r, "set", "no-such=1", NULL);
     g_assert_cmpint(r.status, ==, 1);
     assert_has(r.err, "no-such");
+    assert_has(r.err, "there is only checkpoint-delay=MS");
+    ran_clear(&r);
+    f.status = NULL;
+    run_coloctl(&f, &r, "set", "checkpoint-delay=10", NULL);
+    g_assert_cmpint(r.status, ==, 1);
+    g_assert_cmpstr(r.err, ==, "coloctl: migrate-set-parameters: not now\n");
     ran_clear(&r);
     fake_colod_stop(&f);
 }
@@ -495,6 +501,7 @@ static void test_usage(void)
     wrong_usage(&f, "set: =5 is not KEY=VALUE", "set", "=5");
     wrong_usage(&f, "set: x= is not KEY=VALUE", "set", "x=");
     wrong_usage(&f, "--timeout", "status", "--timeout=1");
+    wrong_usage(&f, "--name a/b: letters", "status", "--name=a/b");
     g_assert_cmpstr(f.asked->str, ==, "");
     g_clear_pointer(&f.server, colo_qmp_server_free);
     run_coloctl(&f, &r, "status", NULL);
