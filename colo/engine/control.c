@@ -56,21 +56,24 @@ static JsonNode *lost_heartbeat(JsonObject *args, gpointer data,
                                 GError **error)
 {
     ColoControl *c = data;
+    ColoState state;
     gboolean ready;
 
     colo_status_lock(c->status);
+    state = c->status->state;
     ready = c->status->primary
-                ? c->status->state > COLO_STATE_NONE &&
-                      c->status->state < COLO_STATE_TAKEOVER
+                ? state > COLO_STATE_NONE && state < COLO_STATE_TAKEOVER
                 : c->status->can_take_over;
     colo_status_unlock(c->status);
     if (!ready) {
         g_set_error(error, COLO_QMP_ERROR, COLO_QMP_ERROR_DEVICE_NOT_ACTIVE,
                     c->status->primary
                         ? "replication has ended already (state %s)"
+                    : state == COLO_STATE_TAKEOVER || state == COLO_STATE_ALONE
+                        ? "this side has taken over already (state %s)"
                         : "cannot take over: no checkpoint is committed here "
                           "(state %s)",
-                    colo_state_name(state_now(c)));
+                    colo_state_name(state));
         return NULL;
     }
     colo_mailbox_tell(c->engine, COLO_MSG_LOST_HEARTBEAT, 0, NULL, NULL);
@@ -92,6 +95,12 @@ static JsonNode *set_parameters(JsonObject *args, gpointer data,
                     "Parameter 'x-checkpoint-delay' expects a value from %d "
                     "to %d (ms)",
                     COLO_MIN_DELAY_MS, COLO_MAX_DELAY_MS);
+        return NULL;
+    }
+    if (!c->status->primary) {
+        g_set_error_literal(error, COLO_QMP_ERROR,
+                            COLO_QMP_ERROR_DEVICE_NOT_ACTIVE,
+                            "'x-checkpoint-delay' is set on the primary");
         return NULL;
     }
     colo_status_lock(c->status);

@@ -60,6 +60,8 @@ check "and in the statistics" says '^checkpoints +2 committed' ctl pri stats
 check_fails "checkpoints are the primary's" 1 'on the primary' \
     ctl sec checkpoint
 
+check_fails "the interval is the primary's, too" 1 'on the primary' \
+    ctl sec set checkpoint-delay=50
 start watch coloctl --json --control "$TESTDIR/sec.control" events
 check "a shorter interval" ctl pri set checkpoint-delay=50
 check_fails "too short an interval" 1 'from 10' ctl pri set checkpoint-delay=9
@@ -69,6 +71,7 @@ check "events arrive" wait_line "$TESTDIR/watch.out" \
 
 check "failover --wait" says '^took over from checkpoint' \
     ctl sec failover --wait
+check_fails "it is done once" 1 'has taken over already' ctl sec failover
 check "the end of protection is an event" wait_line "$TESTDIR/watch.out" \
     '"event":"COLO_EXIT","data":\{"mode":"secondary","reason":"request"\}'
 check "status says that it was the secondary" says '^ended +was secondary' \
