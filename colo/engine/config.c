@@ -14,6 +14,11 @@ static const char *const codings[] = {"none", "lz4", "zstd", NULL};
 static const char *const policies[] = {"wait", "failover", NULL};
 static const char *const durabilities[] = {"epoch", "flush", NULL};
 
+static gboolean has_port(const ColoAddr *a)
+{
+    return !a || a->path || a->port;
+}
+
 ColoConfig *colo_config_parse(int argc, char **argv)
 {
     ColoConfig *c = g_new0(ColoConfig, 1);
@@ -146,9 +151,18 @@ ColoConfig *colo_config_parse(int argc, char **argv)
         exit(colo_options_wrong(&options, "--primary needs --peer, the "
                                           "secondary's address"));
     }
-    if (primary && !c->peer->path && !c->peer->port) {
+    if (!has_port(c->peer)) {
         exit(colo_options_wrong(&options, "--peer needs a port to connect to, "
                                           "0 is none"));
+    }
+    if (!has_port(c->listen)) {
+        exit(colo_options_wrong(&options, "--listen needs a port, 0 is none"));
+    }
+    for (guint i = 0; c->heartbeats && i < c->heartbeats->len; i++) {
+        if (!has_port(c->heartbeats->pdata[i])) {
+            exit(colo_options_wrong(&options, "--heartbeat needs a port, 0 is "
+                                              "none"));
+        }
     }
     if (primary && (c->listen || c->fence || policy)) {
         exit(colo_options_wrong(&options, "--listen, --fence and "
@@ -169,6 +183,11 @@ ColoConfig *colo_config_parse(int argc, char **argv)
         exit(colo_options_wrong(&options,
                                 "--on-heartbeat-loss failover needs --fence: "
                                 "without it both guests could run"));
+    }
+    if (c->fence && !policy) {
+        exit(colo_options_wrong(&options,
+                                "--fence is only used with "
+                                "--on-heartbeat-loss failover"));
     }
     if (c->hb_timeout_ms < 2 * c->hb_interval_ms) {
         exit(colo_options_wrong(&options, "--heartbeat-timeout must be at "

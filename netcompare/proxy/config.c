@@ -173,6 +173,9 @@ ProxyConfig *proxy_config_parse(int argc, char **argv)
         exit(colo_options_wrong(&options, "--peer needs a port to connect to, "
                                           "0 is none"));
     }
+    if (c->listen && !c->listen->path && !c->listen->port) {
+        exit(colo_options_wrong(&options, "--listen needs a port, 0 is none"));
+    }
     if (c->name && !colo_name_is_valid(c->name)) {
         exit(colo_options_wrong(&options, "--name %s: letters, digits and "
                                           "._- only, at most 64",
