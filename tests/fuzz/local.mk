@@ -9,7 +9,7 @@
 #   mkdir new && tests/fuzz/fuzz-qmp -max_total_time=3600 \
 #     -dict=../tests/fuzz/qmp.dict new ../tests/fuzz/corpus/qmp
 #   mkdir min && tests/fuzz/fuzz-qmp -merge=1 min new ../tests/fuzz/corpus/qmp
-EXTRA_DIST += tests/fuzz/corpus tests/fuzz/qmp.dict
+EXTRA_DIST += tests/fuzz/corpus tests/fuzz/qmp.dict tests/fuzz/checkpoint.dict
 
 FUZZ_LINK = $(AM_LDFLAGS) -fsanitize=fuzzer
 FUZZ_REPLAY = tests/fuzz/replay.c tests/fuzz/fuzz.h
