@@ -4,8 +4,8 @@
  *
  * A listener thread accepts; each connection gets a thread that reads INIT,
  * offers itself to the engine, and, if it is taken, receives.  However many
- * strangers connect, at most MAX_CONNS threads exist, and a silent one is
- * gone after INIT_US.
+ * strangers connect, at most MAX_CONNS threads exist, and one that has not
+ * sent all of INIT is gone after INIT_US.
  */
 #include "colo/engine/secondary.h"
 #include "colo/log.h"
@@ -63,7 +63,10 @@ static void put_nack(ColoConn *c, const FtNote *note)
 /* Read INIT; NULL: it was none (the peer has been told, if it can listen). */
 static FtHello *read_hello(SecondaryLink *l, ColoConn *c, GError **error)
 {
-    FtIo io = {.fd = c->fd, .stop_fd = l->wake, .stall_us = INIT_US};
+    FtIo io = {.fd = c->fd,
+               .stop_fd = l->wake,
+               .stall_us = INIT_US,
+               .end_us = g_get_monotonic_time() + INIT_US};
     FtNote note = {.code = FT_TRANS_ERR_RECV_HDR, .text = "INIT is expected"};
     guint8 raw[FT_HEADER_LEN];
     g_autofree char *payload = NULL;

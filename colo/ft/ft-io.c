@@ -38,7 +38,8 @@ static gboolean wait_ready(FtIo *io, short events, GError **error)
     gint64 end = g_get_monotonic_time() + io->stall_us;
 
     for (;;) {
-        gint64 left = end - g_get_monotonic_time();
+        gint64 now = g_get_monotonic_time();
+        gint64 left = (io->end_us ? MIN(end, io->end_us) : end) - now;
         int r = left > 0 ? poll(p, 2, (int)(left / 1000 + 1)) : 0;
 
         if (r > 0 && p[1].revents) {
@@ -48,6 +49,12 @@ static gboolean wait_ready(FtIo *io, short events, GError **error)
         }
         if (r > 0) {
             return TRUE;
+        }
+        if (r == 0 && io->end_us && g_get_monotonic_time() >= io->end_us) {
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                        "the peer did not %s all in time",
+                        events == POLLIN ? "send" : "read");
+            return FALSE;
         }
         if (r == 0 && events == POLLIN && has_some(io->fd)) {
             return TRUE; /* little came, below the low water: no stall */

@@ -16,6 +16,7 @@ typedef struct FtIo {
     int fd;         /* non-blocking stream socket */
     int stop_fd;    /* readable: give up (G_IO_ERROR_CANCELLED) */
     gint64 stall_us;/* no progress for so long: G_IO_ERROR_TIMED_OUT */
+    gint64 end_us;  /* monotonic: nor is waited after it; 0: no such time */
     gboolean more;  /* what is written is only a frame's first part */
     int low_water;  /* SO_RCVLOWAT in force; 0: the socket's default */
 } FtIo;

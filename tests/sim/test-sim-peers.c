@@ -184,6 +184,59 @@ static void test_silent(void)
     check_end(r);
 }
 
+/* A byte now and then to each of n sockets, until *end. */
+typedef struct Trickle {
+    int fd[8];
+    gint end;
+} Trickle;
+
+static gpointer trickle(gpointer data)
+{
+    Trickle *t = data;
+
+    while (!g_atomic_int_get(&t->end)) {
+        for (guint i = 0; i < G_N_ELEMENTS(t->fd); i++) {
+            if (send(t->fd[i], " ", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+                continue; /* that was ended, as it should be */
+            }
+        }
+        g_usleep(200000);
+    }
+    return NULL;
+}
+
+/* Nor do as many as are served at a time, by an INIT that never ends. */
+static void test_trickle(void)
+{
+    Rig *r = new_rig(NULL, NULL);
+    FtHeader h = {.cmd = FT_CMD_INIT, .payload_len = 4000};
+    guint8 raw[FT_HEADER_LEN];
+    GThread *thread;
+    Trickle t = {0};
+
+    start_secondary(r);
+    ft_header_put(&h, raw);
+    for (guint i = 0; i < G_N_ELEMENTS(t.fd); i++) {
+        t.fd[i] = ft_peer_connect(r->ft_port);
+        g_assert_cmpint(t.fd[i], >=, 0);
+        g_assert_cmpint(send(t.fd[i], raw, sizeof(raw), MSG_NOSIGNAL), ==,
+                        sizeof(raw));
+    }
+    thread = g_thread_new("trickle", trickle, &t);
+    for (guint i = 0; i < G_N_ELEMENTS(t.fd); i++) {
+        g_assert_true(ft_peer_is_closed(t.fd[i], SOON_MS));
+    }
+    g_atomic_int_set(&t.end, TRUE);
+    g_thread_join(thread);
+    for (guint i = 0; i < G_N_ELEMENTS(t.fd); i++) {
+        close(t.fd[i]);
+    }
+    rig_start_qemu(r, &r->pri);
+    rig_start_colod(r, &r->pri);
+    check_active(r);
+    check_end(r);
+}
+
 /* --- What the primary makes of a secondary --- */
 
 static Rig *start_primary_with(RigOptions o, const char *more, int *listener)
@@ -580,6 +633,7 @@ int main(int argc, char **argv)
     g_test_add_func("/sim/peers/primary-other-vm", test_primary_other_vm);
     g_test_add_func("/sim/peers/garbage", test_garbage);
     g_test_add_func("/sim/peers/silent", test_silent);
+    g_test_add_func("/sim/peers/trickle", test_trickle);
     g_test_add_func("/sim/peers/secondary-wrong", test_secondary_wrong);
     g_test_add_func("/sim/peers/secondary-stops-reading",
                     test_secondary_stops_reading);
