@@ -21,6 +21,7 @@
 #define MAX_CONNS 8
 #define INIT_US   (5 * G_USEC_PER_SEC)
 #define TELL_US   (200 * 1000)  /* for a refusal to be written */
+#define PAUSE_MS  1000          /* until the next try without descriptors */
 
 struct SecondaryLink {
     const ColoConfig *config;
@@ -214,15 +215,21 @@ static char *peer_name(int fd)
                : g_strdup("a local process");
 }
 
-static void accept_one(SecondaryLink *l)
+/* FALSE: nothing can be accepted, and poll would not wait. */
+static gboolean accept_one(SecondaryLink *l)
 {
     int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     gboolean full;
     ColoConn *c;
     Served *v;
 
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+                   errno == ENOBUFS)) {
+        colo_log_warn("cannot accept a connection: %m");
+        return FALSE;
+    }
     if (fd < 0) {
-        return; /* gone again, or no descriptors: poll tells the next */
+        return TRUE; /* gone again: poll tells the next */
     }
     c = g_new0(ColoConn, 1);
     g_mutex_lock(&l->lock);
@@ -233,7 +240,7 @@ static void accept_one(SecondaryLink *l)
     if (full) {
         close(fd);
         g_free(c);
-        return;
+        return TRUE;
     }
     c->fd = fd;
     c->from = peer_name(fd);
@@ -245,6 +252,7 @@ static void accept_one(SecondaryLink *l)
     g_mutex_lock(&c->lock);
     c->thread = g_thread_new("ft-conn", conn_thread, v);
     g_mutex_unlock(&c->lock);
+    return TRUE;
 }
 
 static gpointer listen_thread(gpointer data)
@@ -256,14 +264,18 @@ static gpointer listen_thread(gpointer data)
     };
 
     for (;;) {
-        if (poll(p, 2, -1) < 0 && errno != EINTR) {
+        int n = poll(p, 2, p[0].fd < 0 ? PAUSE_MS : -1);
+
+        if (n < 0 && errno != EINTR) {
             g_error("cannot poll the listening socket: %s", g_strerror(errno));
         }
-        if (p[1].revents) {
+        if (n > 0 && p[1].revents) {
             return NULL;
         }
-        if (p[0].revents) {
-            accept_one(l);
+        if (n > 0 && p[0].revents && !accept_one(l)) {
+            p[0].fd = -1; /* only the end is waited for, for a while */
+        } else {
+            p[0].fd = l->fd;
         }
     }
 }

@@ -11,8 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { TIMES = 8, RETRY_MS = 200 };
@@ -234,6 +236,46 @@ static void test_trickle(void)
     rig_start_qemu(r, &r->pri);
     rig_start_colod(r, &r->pri);
     check_active(r);
+    check_end(r);
+}
+
+/* The time of processors that a process has used, in ms. */
+static gint64 cpu_ms(pid_t pid)
+{
+    struct timespec ts;
+    clockid_t clock;
+
+    g_assert_cmpint(clock_getcpuclockid(pid, &clock), ==, 0);
+    g_assert_cmpint(clock_gettime(clock, &ts), ==, 0);
+    return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* A connection that cannot be accepted costs nothing, and waits. */
+static void test_no_descriptors(void)
+{
+    Rig *r = new_rig(NULL, NULL);
+    /* Fewer than it has open, and as many as it polls. */
+    struct rlimit few = {.rlim_cur = 10}, all;
+    pid_t pid;
+    gint64 used;
+    int fd;
+
+    start_secondary(r);
+    pid = r->sec.colod->pid;
+    g_assert_cmpint(prlimit(pid, RLIMIT_NOFILE, NULL, &all), ==, 0);
+    few.rlim_max = all.rlim_max;
+    g_assert_cmpint(prlimit(pid, RLIMIT_NOFILE, &few, NULL), ==, 0);
+    fd = ft_peer_connect(r->ft_port);
+    g_assert_cmpint(fd, >=, 0);
+    check_said(r, &r->sec, "cannot accept a connection", SOON_MS);
+    used = cpu_ms(pid);
+    g_usleep(2 * G_USEC_PER_SEC);
+    g_assert_cmpint(cpu_ms(pid) - used, <, 500);
+    g_assert_cmpint(prlimit(pid, RLIMIT_NOFILE, &all, NULL), ==, 0);
+    rig_start_qemu(r, &r->pri);
+    rig_start_colod(r, &r->pri);
+    check_active(r);
+    close(fd);
     check_end(r);
 }
 
@@ -634,6 +676,7 @@ int main(int argc, char **argv)
     g_test_add_func("/sim/peers/garbage", test_garbage);
     g_test_add_func("/sim/peers/silent", test_silent);
     g_test_add_func("/sim/peers/trickle", test_trickle);
+    g_test_add_func("/sim/peers/no-descriptors", test_no_descriptors);
     g_test_add_func("/sim/peers/secondary-wrong", test_secondary_wrong);
     g_test_add_func("/sim/peers/secondary-stops-reading",
                     test_secondary_stops_reading);
