@@ -366,36 +366,72 @@ int colo_addr_listen(const ColoAddr *a, GError **error)
     return bind_any(a, SOCK_STREAM, "listen at", error);
 }
 
-int colo_addr_udp(const ColoAddr *a, gboolean connect_it, GError **error)
+static gboolean no_datagrams(const ColoAddr *a, GError **error)
 {
-    g_autoptr(GArray) list = NULL;
-    int err = 0;
-
     if (a->path) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
                     "unix:%s cannot take datagrams: write HOST:PORT", a->path);
+    }
+    return a->path != NULL;
+}
+
+int colo_addr_udp(const ColoAddr *a, GError **error)
+{
+    return no_datagrams(a, error)
+               ? -1
+               : bind_any(a, SOCK_DGRAM, "receive datagrams at", error);
+}
+
+static int udp_socket(const Native *to)
+{
+    return socket(to->sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                  0);
+}
+
+/* Is there a way to it?  connect(2) of a datagram socket sends nothing. */
+static gboolean is_routed(const Native *to)
+{
+    int fd = udp_socket(to);
+    gboolean routed =
+        fd >= 0 && connect(fd, (const struct sockaddr *)&to->sa, to->len) == 0;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return routed;
+}
+
+int colo_addr_udp_to(const ColoAddr *a, struct sockaddr_storage *to,
+                     socklen_t *to_len, GError **error)
+{
+    g_autoptr(GArray) list = NULL;
+    const Native *n = NULL;
+    int fd, err = 0;
+
+    if (no_datagrams(a, error)) {
         return -1;
     }
-    if (!connect_it) {
-        return bind_any(a, SOCK_DGRAM, "receive datagrams at", error);
-    }
     list = resolve(a, FALSE, RESOLVE_US, error);
-    for (guint i = 0; list && i < list->len; i++) {
-        const Native *to = &g_array_index(list, Native, i);
-        int fd = socket(to->sa.ss_family,
-                        SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (!list) {
+        return -1;
+    }
+    for (guint i = 0; i < list->len && !n; i++) {
+        if (is_routed(&g_array_index(list, Native, i))) {
+            n = &g_array_index(list, Native, i);
+        }
+    }
+    /* Or one of a family that this host has: its network may be on its way. */
+    for (guint i = 0; i < list->len; i++) {
+        const Native *next = n ? n : &g_array_index(list, Native, i);
 
-        if (fd >= 0 &&
-            connect(fd, (const struct sockaddr *)&to->sa, to->len) == 0) {
+        fd = udp_socket(next);
+        if (fd >= 0) {
+            *to = next->sa;
+            *to_len = next->len;
             return fd;
         }
         err = errno;
-        if (fd >= 0) {
-            close(fd);
-        }
     }
-    if (list) {
-        fail(error, err, "send datagrams to", a);
-    }
+    fail(error, err, "send datagrams to", a);
     return -1;
 }

@@ -32,8 +32,8 @@ typedef struct __attribute__((packed)) Beat {
 
 typedef struct Link {
     int fd;
-    struct sockaddr_storage peer; /* secondary: learnt */
-    socklen_t peer_len;           /* 0: not known, or connected */
+    struct sockaddr_storage peer; /* primary: given; secondary: learnt */
+    socklen_t peer_len;           /* 0: not known yet */
 } Link;
 
 struct ColoHeartbeat {
@@ -100,12 +100,11 @@ static void send_beats(ColoHeartbeat *h)
         Link *l = &h->links[i];
         ssize_t r;
 
-        if (!h->primary && !l->peer_len) {
+        if (!l->peer_len) {
             continue;
         }
         r = sendto(l->fd, &b, sizeof(b), MSG_DONTWAIT | MSG_NOSIGNAL,
-                   l->peer_len ? (struct sockaddr *)&l->peer : NULL,
-                   l->peer_len);
+                   (struct sockaddr *)&l->peer, l->peer_len);
         /* A link that is down, or a peer without a socket, is no news here:
          * what counts is what we hear. */
         if (r == (ssize_t)sizeof(b)) {
@@ -265,8 +264,12 @@ ColoHeartbeat *colo_heartbeat_new(GPtrArray *addrs, gboolean primary,
     h->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g_assert(h->wake >= 0);
     for (guint i = 0; i < addrs->len; i++) {
-        h->links[i].fd = colo_addr_udp(addrs->pdata[i], primary, error);
-        if (h->links[i].fd < 0) {
+        Link *l = &h->links[i];
+
+        l->fd = primary ? colo_addr_udp_to(addrs->pdata[i], &l->peer,
+                                           &l->peer_len, error)
+                        : colo_addr_udp(addrs->pdata[i], error);
+        if (l->fd < 0) {
             g_prefix_error(error, "cannot send heartbeats: ");
             colo_heartbeat_free(h);
             return NULL;

@@ -6,8 +6,9 @@
  * one datagram an interval on every link and watches for the peer's.  The
  * peer counts as lost when no link has brought one for the timeout.  Each
  * datagram carries the key that the ft stream's INIT agreed on: others are
- * ignored and counted.  It also says the sender's state, so that a death
- * that a living colod saw is known at once.
+ * ignored and counted; the address that one comes from does not matter.  It
+ * also says the sender's state, so that a death that a living colod saw is
+ * known at once.
  */
 #ifndef COLO_HEARTBEAT_H
 #define COLO_HEARTBEAT_H

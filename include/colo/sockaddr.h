@@ -7,6 +7,7 @@
 #define COLO_SOCKADDR_H
 
 #include <gio/gio.h>
+#include <sys/socket.h>
 
 typedef struct ColoAddr {
     char *host;     /* NULL: every address (listening) or localhost */
@@ -39,9 +40,19 @@ int colo_addr_connect(const ColoAddr *a, gint64 timeout_us, GError **error);
 int colo_addr_listen(const ColoAddr *a, GError **error);
 
 /*
- * A datagram socket: bound to a (connect_it FALSE) or connected to it.
+ * A datagram socket bound to a, a host of NULL being what it is above.
  * Returns a non-blocking, close-on-exec file descriptor or -1.
  */
-int colo_addr_udp(const ColoAddr *a, gboolean connect_it, GError **error);
+int colo_addr_udp(const ColoAddr *a, GError **error);
+
+/*
+ * A datagram socket for sending to a; not connected, so that an answer from
+ * another of the host's addresses is received as well.  *to, of *to_len bytes,
+ * is where to send: the first of the host's addresses that there is a route to
+ * now, or simply the first: there may be one later.
+ * Returns a non-blocking, close-on-exec file descriptor or -1.
+ */
+int colo_addr_udp_to(const ColoAddr *a, struct sockaddr_storage *to,
+                     socklen_t *to_len, GError **error);
 
 #endif

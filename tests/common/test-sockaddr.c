@@ -183,7 +183,10 @@ static void test_unix(void)
 
     check_stream(a, to);
     check_stream(a, to); /* over the stale one */
-    g_assert_cmpint(colo_addr_udp(a, TRUE, &error), ==, -1);
+    g_assert_cmpint(colo_addr_udp(a, &error), ==, -1);
+    g_assert_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
+    g_clear_error(&error);
+    g_assert_cmpint(colo_addr_udp_to(a, NULL, NULL, &error), ==, -1);
     g_assert_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT);
     g_clear_error(&error);
 
@@ -269,22 +272,25 @@ static void test_udp(void)
     for (guint i = 0; i < G_N_ELEMENTS(binds); i++) {
         g_autoptr(ColoAddr) at = parse(binds[i], 0), to = NULL;
         g_autoptr(GError) error = NULL;
-        int r = colo_addr_udp(at, FALSE, &error), s;
+        int r = colo_addr_udp(at, &error), s;
+        struct sockaddr_storage sa;
+        socklen_t len;
         struct pollfd p = {.fd = r, .events = POLLIN};
         char text[8] = "";
 
         g_assert_no_error(error);
         to = parse("127.0.0.1:", port_of(r));
-        s = colo_addr_udp(to, TRUE, &error);
+        s = colo_addr_udp_to(to, &sa, &len, &error);
         g_assert_no_error(error);
         g_assert_cmpint(fcntl(s, F_GETFL) & O_NONBLOCK, !=, 0);
-        g_assert_cmpint(send(s, "beat", 4, 0), ==, 4);
+        g_assert_cmpint(
+            sendto(s, "beat", 4, 0, (struct sockaddr *)&sa, len), ==, 4);
         g_assert_cmpint(poll(&p, 1, 5000), ==, 1);
         g_assert_cmpint(recv(r, text, sizeof(text), 0), ==, 4);
         g_assert_cmpstr(text, ==, "beat");
 
         /* Two of the same VM must not share an address by accident. */
-        g_assert_cmpint(colo_addr_udp(to, FALSE, &error), ==, -1);
+        g_assert_cmpint(colo_addr_udp(to, &error), ==, -1);
         g_assert_error(error, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE);
         close(s);
         close(r);
