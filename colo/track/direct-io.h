@@ -5,7 +5,10 @@
 
 #include <glib.h>
 
-/* proc_fd: its /proc folder.  TRUE also when that cannot be found out. */
+/*
+ * proc_fd: its /proc folder.  TRUE also when that cannot be found out, and
+ * where it has files on FUSE.  Waits for no file system's server.
+ */
 gboolean colo_track_has_direct_io(int proc_fd);
 
 #endif

@@ -4,13 +4,16 @@
  * page whose content may differ from its last copy is reported.
  */
 #include "config.h"
+#include "colo/track/direct-io.h"
 #include "tests/track/guest-ram.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -462,6 +465,50 @@ static void add(const Variant *v, RamKind ram, const char *name, gsize mib,
     g_test_add_data_func_full(path, c, run_case, g_free);
 }
 
+/* --- Which files count as direct I/O --- */
+
+/*
+ * A folder on FUSE, in a mount namespace of this process's own; nobody serves
+ * it, and whoever asks it anything waits.  -1: not permitted here.
+ */
+static int open_on_fuse(const char *at)
+{
+    int fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+    g_autofree char *options =
+        g_strdup_printf("fd=%d,rootmode=40000,user_id=0,group_id=0", fuse);
+
+    if (fuse < 0 || unshare(CLONE_NEWNS) < 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("test", at, "fuse.test", 0, options) < 0) {
+        return -1;
+    }
+    return open(at, O_PATH | O_CLOEXEC);
+}
+
+static void test_fuse(void)
+{
+    g_autofree char *dir = NULL;
+    int proc;
+
+    if (!g_test_subprocess()) {
+        g_test_trap_subprocess(NULL, 20 * G_USEC_PER_SEC, 0);
+        g_test_trap_assert_passed();
+        return;
+    }
+    dir = g_dir_make_tmp("colo-fuse-XXXXXX", NULL);
+    proc = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (colo_track_has_direct_io(proc)) {
+        g_test_skip("a file of the test itself is one");
+    } else if (open_on_fuse(dir) < 0) {
+        g_test_skip("FUSE cannot be mounted here");
+    } else {
+        g_assert_true(colo_track_has_direct_io(proc));
+        g_assert_cmpint(umount2(dir, MNT_DETACH), ==, 0);
+    }
+    rmdir(dir);
+    close(proc);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -488,5 +535,6 @@ int main(int argc, char **argv)
         add(v, RAM_MEMFD, "death", 16, run_death);
         add(v, RAM_HUGE, "huge", 16, run_huge);
     }
+    g_test_add_func("/tracker/fuse", test_fuse);
     return g_test_run();
 }
