@@ -331,11 +331,15 @@ gboolean colo_vm_cont(ColoVm *vm, GError **error)
 static gboolean read_version(ColoVm *vm, GError **error)
 {
     JsonObject *o = colo_qmp_client_greeting(vm->qmp);
+    const char *package;
     gint64 major, minor, micro;
 
     o = o ? colo_json_get_object(o, "version") : NULL;
+    package = o ? colo_json_get_string(o, "package") : NULL;
     o = o ? colo_json_get_object(o, "qemu") : NULL;
-    if (!o || !colo_json_get_int(o, "major", &major) ||
+    /* Our own sockets greet in the same form. */
+    if (!o || (package && g_str_has_prefix(package, "colo")) ||
+        !colo_json_get_int(o, "major", &major) ||
         !colo_json_get_int(o, "minor", &minor) ||
         !colo_json_get_int(o, "micro", &micro)) {
         g_set_error(error, COLO_VM_ERROR, COLO_VM_ERROR_UNPROTECTABLE,

@@ -102,7 +102,7 @@ static guint64 waiting(Standby *b)
 
 /* --- Out of the guest ----------------------------------------------------- */
 
-static gboolean send(Standby *b, const NetFrame *frame)
+static gboolean send_frame(Standby *b, const NetFrame *frame)
 {
     gboolean tried;
 
@@ -130,7 +130,7 @@ static void on_frame(const NetFrame *frame, gpointer user)
     if (parse(s, &packet, frame, b->iface)) {
         net_rewrite_watch(s->rewrite, &packet, s->now);
     }
-    if (s->wanted && !send(b, frame)) {
+    if (s->wanted && !send_frame(b, frame)) {
         b->unsent++;
     }
 }
