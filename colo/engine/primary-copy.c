@@ -6,34 +6,57 @@
 
 #define CHUNK_PAGES (FT_CHUNK_DATA / COLO_PAGE_SIZE)
 #define AHEAD_BUFS  12 /* in use while sending ahead: they stay warm */
+#define LONG_RUN    16 /* pages: to ask for a hole there costs little */
 
-/* Add a page to the last run or to a new one; FALSE: no run is left. */
-static gboolean add_page(FtBuf *b, guint64 page, gboolean zero)
+/* Add n pages to the last run or to a new one; FALSE: no run is left. */
+static gboolean add_run(FtBuf *b, gsize page, gsize n, gboolean zero)
 {
     FtRun *last = b->n_runs ? &b->runs[b->n_runs - 1] : NULL;
 
     if (last && last->zero == (zero ? 1u : 0u) &&
-        last->page + last->n_pages == page) {
-        last->n_pages++;
+        last->page + last->n_pages == page &&
+        last->n_pages <= G_MAXUINT32 - n) {
+        last->n_pages += (guint32)n;
         return TRUE;
     }
     if (b->n_runs == FT_CHUNK_RUNS) {
         return FALSE;
     }
-    b->runs[b->n_runs++] =
-        (FtRun){.page = page, .n_pages = 1, .zero = zero ? 1 : 0};
+    b->runs[b->n_runs++] = (FtRun){
+        .page = page, .n_pages = (guint32)n, .zero = zero ? 1 : 0};
     return TRUE;
+}
+
+/*
+ * Add what of the n pages from page on begins them and is a hole of the RAM's
+ * file (never touched, or given back by a balloon): to read it would allocate
+ * it, in the guest's name.  Returns its length, 0 also if no run is left.
+ */
+static gsize add_hole(Primary *p, FtBuf *b, gsize page, gsize n)
+{
+    gsize bytes = colo_vm_ram_zeros(p->e->vm, page * COLO_PAGE_SIZE);
+
+    n = MIN(n, bytes / COLO_PAGE_SIZE);
+    if (!n || !add_run(b, page, n, TRUE)) {
+        return 0;
+    }
+    colo_tracker_copied_zero(p->e->tracker, page, n);
+    p->zero_pages += n;
+    return n;
 }
 
 gboolean primary_fill(Primary *p, FtBuf *b)
 {
     const guint8 *ram = colo_vm_ram(p->e->vm);
     gboolean told = colo_tracker_wants_copies(p->e->tracker);
+    gboolean running = colo_vm_running(p->e->vm);
+    gboolean zero = TRUE; /* the last page; holes are near each other */
     gsize start, n;
 
     b->type = FT_CHUNK_PAGES;
     while (b->len < FT_CHUNK_DATA) {
         gsize i = 0;
+        gboolean ask;
 
         n = colo_bitmap_next_run(p->dirty, p->cursor, CHUNK_PAGES, &start);
         if (!n) {
@@ -43,17 +66,25 @@ gboolean primary_fill(Primary *p, FtBuf *b)
             p->cursor = 0;
             continue;
         }
-        for (; i < n && b->len < FT_CHUNK_DATA; i++) {
+        /* Does a hole begin here?  To ask takes half as long as to copy. */
+        ask = zero || n >= LONG_RUN;
+        while (i < n && b->len < FT_CHUNK_DATA) {
             guint8 *copy = b->data + b->len;
-            gboolean zero;
+            gsize hole = ask ? add_hole(p, b, start + i, n - i) : 0;
 
+            ask = FALSE;
+            if (hole) {
+                i += hole;
+                zero = TRUE;
+                continue;
+            }
             /*
              * The copy decides, not the page: the guest may write to the
              * page at this moment, and is then dirty again.
              */
             memcpy(copy, ram + (start + i) * COLO_PAGE_SIZE, COLO_PAGE_SIZE);
             zero = colo_is_zero(copy, COLO_PAGE_SIZE);
-            if (!add_page(b, start + i, zero)) {
+            if (!add_run(b, start + i, 1, zero)) {
                 break;
             }
             if (told) {
@@ -61,6 +92,9 @@ gboolean primary_fill(Primary *p, FtBuf *b)
             }
             b->len += zero ? 0 : COLO_PAGE_SIZE;
             p->zero_pages += zero;
+            /* It may have been a hole's first; the pause does not look. */
+            ask = running && zero;
+            i++;
         }
         colo_bitmap_clear(p->dirty, start, i);
         p->pages += i;
@@ -128,41 +162,38 @@ void primary_all_dirty(Primary *p)
     p->cursor = 0;
 }
 
-/* Send [start, end) as zero pages; FALSE: no buffer is free. */
-static gboolean send_zero(Primary *p, gsize start, gsize end)
-{
-    FtBuf *b = ft_pool_get(p->pool);
-
-    if (!b) {
-        return FALSE;
-    }
-    b->type = FT_CHUNK_PAGES;
-    while (start < end && b->n_runs < FT_CHUNK_RUNS) {
-        gsize n = MIN(end - start, (gsize)G_MAXUINT32);
-
-        b->runs[b->n_runs++] =
-            (FtRun){.page = start, .n_pages = (guint32)n, .zero = 1};
-        colo_bitmap_clear(p->dirty, start, n);
-        colo_tracker_copied_zero(p->e->tracker, start, n);
-        p->pages += n;
-        p->zero_pages += n;
-        start += n;
-    }
-    primary_queue(p, b);
-    return TRUE;
-}
-
 /*
  * Memory that QEMU never touched is a hole of the RAM's file.  Reading it
- * would allocate it; it is known to be zero.
+ * would allocate it; it is known to be zero.  What is left when no buffer is
+ * free primary_fill() comes upon.
  */
 void primary_send_holes(Primary *p)
 {
     gsize from = 0, start, end;
+    FtBuf *b = NULL;
 
-    while (colo_vm_ram_hole(p->e->vm, from, &start, &end) &&
-           send_zero(p, (start + COLO_PAGE_SIZE - 1) / COLO_PAGE_SIZE,
-                     end / COLO_PAGE_SIZE)) {
+    while (colo_vm_ram_hole(p->e->vm, from, &start, &end)) {
+        gsize page = (start + COLO_PAGE_SIZE - 1) / COLO_PAGE_SIZE;
+        gsize n = end / COLO_PAGE_SIZE - MIN(page, end / COLO_PAGE_SIZE);
+
         from = end;
+        if (!n) {
+            continue;
+        }
+        if (b && b->n_runs == FT_CHUNK_RUNS) {
+            primary_queue(p, b);
+            b = NULL;
+        }
+        if (!b && !(b = ft_pool_get(p->pool))) {
+            return;
+        }
+        add_run(b, page, n, TRUE);
+        colo_bitmap_clear(p->dirty, page, n);
+        colo_tracker_copied_zero(p->e->tracker, page, n);
+        p->pages += n;
+        p->zero_pages += n;
+    }
+    if (b) {
+        primary_queue(p, b);
     }
 }

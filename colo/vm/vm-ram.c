@@ -419,6 +419,21 @@ gboolean colo_vm_ram_hole(const ColoVm *vm, gsize from, gsize *start,
     return TRUE;
 }
 
+gsize colo_vm_ram_zeros(const ColoVm *vm, gsize from)
+{
+    off_t base = (off_t)vm->ram.offset, last = base + (off_t)vm->ram.bytes;
+    off_t here = base + (off_t)from, data;
+
+    if (from >= vm->ram.bytes) {
+        return 0;
+    }
+    data = lseek(vm->ram.fd, here, SEEK_DATA);
+    if (data < 0) {
+        return errno == ENXIO ? (gsize)(last - here) : 0;
+    }
+    return (gsize)(MIN(data, last) - here);
+}
+
 void colo_vm_ram_unmap(ColoVm *vm)
 {
     if (vm->ram.map) {

@@ -84,6 +84,12 @@ gsize colo_vm_ram_bytes(const ColoVm *vm);
  */
 gboolean colo_vm_ram_hole(const ColoVm *vm, gsize from, gsize *start,
                           gsize *end);
+
+/*
+ * How many bytes from from on are of such a hole; 0: from is not in one, or
+ * that is not known.  A single lseek(2), and quick where there is data.
+ */
+gsize colo_vm_ram_zeros(const ColoVm *vm, gsize from);
 const char *colo_vm_qemu_version(const ColoVm *vm);  /* "7.2.22" */
 const char *colo_vm_machine(const ColoVm *vm);       /* "pc-i440fx-7.2" */
 

@@ -327,7 +327,12 @@ void sim_guest_start(void)
         exit(1);
     }
     /* As QEMU does, the descriptor stays open. */
-    n_pages = bytes / PAGE;
+    n_pages = (bytes - ((gsize)sim_options.spare_mib << 20)) / PAGE;
+    /* Guests with other input wrote others of them. */
+    for (guint64 i = n_pages + (guint64)sim_options.salt % 2; i < bytes / PAGE;
+         i += 2) {
+        fill(i, i + (guint64)sim_options.seed);
+    }
     if (sim_options.log) {
         log_fd = open(sim_options.log,
                       O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
@@ -365,6 +370,14 @@ void sim_guest_check(void)
     g_mutex_lock(&lock);
     verify = TRUE;
     g_mutex_unlock(&lock);
+}
+
+void sim_guest_discard(void)
+{
+    if (madvise(ram + n_pages * PAGE, (gsize)sim_options.spare_mib << 20,
+                MADV_REMOVE) < 0) {
+        abort();
+    }
 }
 
 gboolean sim_guest_running(void)

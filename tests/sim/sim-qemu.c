@@ -19,6 +19,9 @@ static const GOptionEntry entries[] = {
      "A monitor's unix socket; repeatable", "PATH"},
     {"ram", 0, 0, G_OPTION_ARG_INT, &sim_options.ram_mib,
      "RAM; libcolotrack takes 16 and more for a guest's", "MIB"},
+    {"spare", 0, 0, G_OPTION_ARG_INT, &sim_options.spare_mib,
+     "The end of the RAM, of which the guest only wrote every second page",
+     "MIB"},
     {"step", 0, 0, G_OPTION_ARG_INT, &sim_options.step_us,
      "From one step to the next", "US"},
     {"seed", 0, 0, G_OPTION_ARG_INT64, &sim_options.seed, "RAM at boot", "N"},
@@ -54,7 +57,9 @@ int main(int argc, char **argv)
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, &argc, &argv, &error) || argc > 1 ||
         !sim_options.qmp || sim_options.ram_mib < 1 ||
-        sim_options.ram_mib > 1024 || sim_options.device_bytes < 0) {
+        sim_options.ram_mib > 1024 || sim_options.spare_mib < 0 ||
+        sim_options.spare_mib >= sim_options.ram_mib ||
+        sim_options.device_bytes < 0) {
         fprintf(stderr, "sim-qemu: %s\n", error ? error->message : "usage");
         return 2;
     }

@@ -155,6 +155,8 @@ static gboolean act(const char *name, gint64 ms)
         sim_options.plugged_bytes = ms;
     } else if (g_str_equal(name, "plug-device")) {
         sim_options.extra_devices++;
+    } else if (g_str_equal(name, "discard")) {
+        sim_guest_discard();
     }
     /* Whoever waits for this line finds it done. */
     sim_log("inject", name);

@@ -16,6 +16,7 @@
 typedef struct SimOptions {
     char **qmp; /* sockets, one client at a time each, as QEMU's */
     int ram_mib;
+    int spare_mib;    /* of it, which the guest never looks at */
     int step_us;      /* from one step of the guest to the next */
     gint64 seed;      /* what the guest finds in its RAM at boot */
     gint64 salt;      /* its input: guests of other salts go other ways */
@@ -50,6 +51,9 @@ void sim_guest_boot(void);
 void sim_guest_scribble(void);    /* as a reset writes to RAM */
 GByteArray *sim_guest_save(void); /* the CPU's and devices' section */
 gboolean sim_guest_load(const guint8 *data, gsize len, const char **why);
+
+/* Give all of --spare back, as a balloon does. */
+void sim_guest_discard(void);
 
 /* While it is held the vCPU is between two steps. */
 void sim_guest_lock(void);

@@ -6,9 +6,12 @@
  */
 #include "tests/sim/rig-check.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* Both modes unless a test says otherwise. */
 /* A --qmp-timeout that no busy machine makes run out */
@@ -149,6 +152,77 @@ static void test_primary_dies_slowly(void)
     check_detail(r, &r->pri, "QEMU died", 0);
     check_state(r, &r->sec, "alone", SOON_MS);
     check_guest(r, &r->sec);
+    check_end(r);
+}
+
+/* Its RAM's file; not mapped, for that would allocate what is read. */
+static int open_ram(Side *s)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/fd", s->qemu->pid);
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    const char *name;
+    int fd = -1;
+
+    while (fd < 0 && (name = g_dir_read_name(dir))) {
+        g_autofree char *entry = g_build_filename(path, name, NULL);
+        g_autofree char *target = g_file_read_link(entry, NULL);
+
+        if (target && strstr(target, "memory-backend-memfd")) {
+            fd = open(entry, O_RDONLY | O_CLOEXEC);
+        }
+    }
+    g_assert_cmpint(fd, >=, 0);
+    return fd;
+}
+
+static gint64 used_blocks(Side *s)
+{
+    int fd = open_ram(s);
+    struct stat st;
+
+    g_assert_cmpint(fstat(fd, &st), ==, 0);
+    close(fd);
+    return st.st_blocks;
+}
+
+/* Of these MiB on both hosts the guests never look at what is behind used. */
+static void check_same_spare(Rig *r, int used, int mib)
+{
+    gsize bytes = (gsize)(mib - used) << 20;
+    g_autofree char *a = g_malloc(bytes), *b = g_malloc(bytes);
+    int pri = open_ram(&r->pri), sec = open_ram(&r->sec);
+
+    g_assert_cmpint(pread(pri, a, bytes, (off_t)used << 20), ==, bytes);
+    g_assert_cmpint(pread(sec, b, bytes, (off_t)used << 20), ==, bytes);
+    g_assert_cmpint(memcmp(a, b, bytes), ==, 0);
+    close(pri);
+    close(sec);
+}
+
+/*
+ * What QEMU never touched is not allocated by the full copy: 6144 holes, many
+ * times the buffers there are.  Nor, but for a few pages, is what a balloon
+ * gives back.
+ */
+static void test_sparse(void)
+{
+    RigOptions o = {.sim_pri = "--ram=64 --spare=48",
+                    .sim_sec = "--ram=64 --spare=48"};
+    Rig *r = rig_new(&o);
+
+    rig_start(r);
+    check_active(r);
+    g_assert_cmpint(used_blocks(&r->pri), ==, ((16 + 48 / 2) << 20) / 512);
+    check_same_spare(r, 16, 64);
+
+    check_inject(r, &r->pri, NULL, NULL, "discard", 0);
+    /* The first may have been under way, the last be still being loaded. */
+    for (int i = 0; i < 3; i++) {
+        next_checkpoint(r, from_now(&r->pri));
+    }
+    g_assert_cmpint(used_blocks(&r->pri), <, ((16 + 1) << 20) / 512);
+    check_same_spare(r, 16, 64);
+    take_over(r);
     check_end(r);
 }
 
@@ -599,6 +673,7 @@ int main(int argc, char **argv)
         {"primary-hangs", test_primary_hangs},
         {"primary-hangs-and-dies", test_primary_hangs_and_dies},
         {"primary-dies-slowly", test_primary_dies_slowly},
+        {"sparse", test_sparse},
         {"secondary-hangs", test_secondary_hangs},
         {"takeover-slow", test_takeover_slow},
         {"monitor-slow", test_monitor_slow},
