@@ -108,6 +108,8 @@ static gboolean try_once(PrimaryLink *l, const char *hello, gsize hello_len,
     if (io.fd < 0) {
         goto fail;
     }
+    /* One that trickles its answer keeps us from the right one, too. */
+    io.end_us = g_get_monotonic_time() + io.stall_us;
     if (fcntl(io.fd, F_SETFL, O_NONBLOCK) < 0) {
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
                     "cannot set up the connection: %s", g_strerror(errno));
